@@ -1,0 +1,1 @@
+"""Hubs: where topics live."""
