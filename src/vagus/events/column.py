@@ -1,0 +1,96 @@
+"""A column of byte strings: what hubs store and what codecs make and read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["BytesColumn"]
+
+
+class BytesColumn:
+    """An immutable column of nullable byte strings, held as a list or as an Arrow array.
+
+    A hub on disk reads Arrow arrays, a Kafka client yields lists, the codecs want now one and
+    now the other. The column starts in the form it was given and makes the other one once, when
+    it is first asked for.
+
+    >>> column = BytesColumn([b"a", None])
+    >>> len(column), column.null_count, column.to_arrow().to_pylist()
+    (2, 1, [b'a', None])
+    """
+
+    __slots__ = ("_array", "_list")
+
+    def __init__(self, values: Sequence[bytes | None] | pa.BinaryArray) -> None:
+        self._list: list[bytes | None] | None = None
+        self._array: pa.BinaryArray | None = None
+        if isinstance(values, pa.Array):
+            self._array = values if pa.types.is_binary(values.type) else values.cast(pa.binary())
+        else:
+            self._list = values if isinstance(values, list) else list(values)
+
+    @classmethod
+    def nulls(cls, count: int) -> BytesColumn:
+        """A column of `count` nulls."""
+        return cls(pa.nulls(count, pa.binary()))
+
+    @classmethod
+    def concat(cls, columns: Sequence[BytesColumn]) -> BytesColumn:
+        """The columns one after another."""
+        if len(columns) == 1:
+            return columns[0]
+        return cls(pa.concat_arrays([column.to_arrow() for column in columns]))
+
+    def __len__(self) -> int:
+        return len(self._list) if self._list is not None else len(self.to_arrow())
+
+    def __repr__(self) -> str:
+        return f"BytesColumn({len(self)} values, {self.null_count} null)"
+
+    @property
+    def null_count(self) -> int:
+        """How many of the values are null."""
+        if self._array is not None:
+            return int(self._array.null_count)
+        assert self._list is not None
+        return self._list.count(None)
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes the values hold, without their lengths."""
+        array = self.to_arrow()
+        if not len(array):
+            return 0
+        ends = np.frombuffer(array.buffers()[1], dtype=np.int32)
+        return int(ends[array.offset + len(array)] - ends[array.offset])
+
+    def to_arrow(self) -> pa.BinaryArray:
+        """The column as an Arrow binary array."""
+        if self._array is None:
+            self._array = pa.array(self._list, pa.binary())
+        return self._array
+
+    def to_list(self) -> list[bytes | None]:
+        """The column as a list; do not change it."""
+        if self._list is None:
+            assert self._array is not None
+            # Polars makes Python objects of an Arrow array in half the time Arrow does itself.
+            self._list = pl.Series(self._array).to_list()
+        return self._list
+
+    def take(self, rows: NDArray[np.integer[Any]]) -> BytesColumn:
+        """The values at `rows`, in that order."""
+        return BytesColumn(self.to_arrow().take(pa.array(rows)))
+
+    def slice(self, start: int, stop: int) -> BytesColumn:
+        """The values from `start` up to, but without, `stop`."""
+        return BytesColumn(self.to_arrow().slice(start, stop - start))
