@@ -1,0 +1,97 @@
+"""What goes on beside: heartbeats, unwaited appends, checkpoints, housekeeping.
+
+One daemon thread for each open hub. Housekeeping is done by one process at a time, the one that
+holds the lease.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from vagus.errors import VagusError
+from vagus.hub.local import groups
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from vagus.hub.local.hub import LocalHub
+
+TICK_S = 0.5
+
+_log = logging.getLogger("vagus.hub")
+
+
+class Background:
+    """The thread of one hub."""
+
+    def __init__(self, hub: LocalHub) -> None:
+        self._hub = hub
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+        self._mutex = threading.Lock()
+        self._next_beat = 0.0
+
+    def start(self) -> None:
+        """Start the thread if it isn't running."""
+        with self._mutex:
+            if self._thread is None and not self._stopping:
+                self._thread = threading.Thread(
+                    target=self._run, name="vagus-hub", daemon=True
+                )
+                self._thread.start()
+
+    def nudge(self) -> None:
+        """There is something to do now."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End the thread and wait for it."""
+        self._stopping = True
+        self._wake.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._wake.wait(TICK_S)
+            self._wake.clear()
+            if self._stopping:
+                return
+            try:
+                self._tick()
+            except VagusError as error:
+                # Whoever appends or reads next will be told; here nobody is there to tell.
+                _log.warning("the hub's upkeep failed and will be tried again: %s", error)
+                if self._stopping:
+                    return
+                time.sleep(TICK_S)
+
+    def _tick(self) -> None:
+        hub = self._hub
+        hub.committer.flush()
+        self._beat()
+        hub.checkpointer.run_if_due()
+
+    def _beat(self) -> None:
+        """Say that this process' members are alive, and expel those that are silent."""
+        hub = self._hub
+        now = hub.clock()
+        members = [member for member in hub.members() if member.alive]
+        if members and now >= self._next_beat:
+            every = min(3.0, min(member.session_timeout_s for member in members) / 5)
+            self._next_beat = now + every
+            ids = [member.id for member in members]
+            hub.committer.submit(lambda db: groups.touch(db, ids, now), sync=False)
+        with hub.storage.reading() as db:
+            silent = groups.expired(db, now)
+        if silent:
+
+            def expel(db: sqlite3.Connection) -> None:
+                for group in silent:
+                    groups.expire(db, group, now)
+
+            hub.committer.submit(expel, sync=False)

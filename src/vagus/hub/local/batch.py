@@ -1,0 +1,291 @@
+"""A stored batch: many records as one blob of columns, with a checksum.
+
+The blob is a header (magic, number of records, length of each section) and the sections, each
+padded to eight bytes, so that Arrow and NumPy read them where they lie. Offsets are kept as
+differences from the batch's first one, and only where they have gaps: a blob can be made before
+its place in the log is known.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+from itertools import accumulate, chain
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from vagus.errors import CorruptBatch, EncodeError
+from vagus.hub.records import BytesColumn, FetchedRecords, Records, TopicPartition
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+TARGET_BYTES = 512 << 10
+"""How large batches are made, where there is enough to put in them."""
+
+RECORD_BYTES_MAX = 256 << 20
+"""The largest record that is taken."""
+
+_MAGIC = 0x31474756  # "VGG1"
+_SECTIONS = 13
+_HEADER = struct.Struct(f"<II{_SECTIONS}I4x")
+
+Headers = list[tuple[tuple[str, bytes], ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedBatch:
+    """A blob and what the log needs to know of it. `last_delta` is last offset - first offset."""
+
+    count: int
+    last_delta: int
+    min_timestamp: int
+    max_timestamp: int
+    has_keys: bool
+    has_null_keys: bool
+    crc: int
+    data: bytes
+
+
+def encode(records: Records) -> list[EncodedBatch]:
+    """Records as one or more batches of about `TARGET_BYTES`."""
+    return [_encode_one(part) for part in _split(records)]
+
+
+def encode_fetched(records: FetchedRecords) -> EncodedBatch:
+    """Records that have their offsets already (packing, compaction) as one batch."""
+    return _encode_one(records, records.offsets - records.offsets[0])
+
+
+def decode(
+    data: bytes, crc: int, partition: TopicPartition, base_offset: int, last_offset: int
+) -> FetchedRecords:
+    """The records of a blob, on the blob's own memory. Raises CorruptBatch."""
+    if zlib.crc32(data) != crc:
+        raise corrupt(partition, base_offset, last_offset)
+    magic, count, *lengths = _HEADER.unpack_from(data)
+    if magic != _MAGIC:
+        raise corrupt(partition, base_offset, last_offset)
+    starts = list(accumulate((_padded(n) for n in lengths), initial=_HEADER.size))
+    whole = pa.py_buffer(data)
+
+    def section(number: int) -> pa.Buffer | None:
+        length = lengths[number]
+        return whole.slice(starts[number], length) if length else None
+
+    def numbers(number: int, kind: type[Any]) -> NDArray[Any]:
+        size = lengths[number] // np.dtype(kind).itemsize
+        return np.frombuffer(data, kind, size, starts[number])
+
+    def column(first: int) -> BytesColumn:
+        if not lengths[first]:
+            return BytesColumn.nulls(count)
+        places, content, validity = section(first), section(first + 1), section(first + 2)
+        content = content if content is not None else pa.py_buffer(b"")
+        return BytesColumn(
+            pa.Array.from_buffers(pa.binary(), count, [validity, places, content])
+        )
+
+    deltas = numbers(7, np.int64)
+    if len(deltas):
+        offsets = deltas + base_offset
+    else:
+        offsets = np.arange(base_offset, base_offset + count, dtype=np.int64)
+    return FetchedRecords(
+        column(1),
+        column(4),
+        numbers(0, np.int64),
+        _decode_headers(numbers(8, np.int32), [section(n) for n in range(9, _SECTIONS)]),
+        partition=partition,
+        offsets=offsets,
+        next_offset=last_offset + 1,
+    )
+
+
+def concat(parts: list[FetchedRecords]) -> FetchedRecords:
+    """Records of one partition that follow each other."""
+    if len(parts) == 1:
+        return parts[0]
+    headers: Headers | None = None
+    if any(part.headers is not None for part in parts):
+        headers = list(
+            chain.from_iterable(
+                part.headers if part.headers is not None else [()] * len(part) for part in parts
+            )
+        )
+    return FetchedRecords(
+        BytesColumn.concat([part.keys for part in parts]),
+        BytesColumn.concat([part.values for part in parts]),
+        np.concatenate([part.timestamps for part in parts]),
+        headers,
+        partition=parts[0].partition,
+        offsets=np.concatenate([part.offsets for part in parts]),
+        next_offset=parts[-1].next_offset,
+    )
+
+
+def rows(records: FetchedRecords, start: int, stop: int) -> FetchedRecords:
+    """The records at places `start` up to, but without, `stop` of a batch."""
+    count = len(records)
+    if start == 0 and stop >= count:
+        return records
+    return FetchedRecords(
+        records.keys.slice(start, stop),
+        records.values.slice(start, stop),
+        records.timestamps[start:stop],
+        records.headers[start:stop] if records.headers is not None else None,
+        partition=records.partition,
+        offsets=records.offsets[start:stop],
+        next_offset=(
+            records.next_offset if stop >= count else int(records.offsets[stop - 1]) + 1
+        ),
+    )
+
+
+def take(records: FetchedRecords, places: NDArray[np.integer[Any]]) -> FetchedRecords:
+    """The records at `places` (growing) of a batch."""
+    return FetchedRecords(
+        records.keys.take(places),
+        records.values.take(places),
+        records.timestamps[places],
+        [records.headers[at] for at in places] if records.headers is not None else None,
+        partition=records.partition,
+        offsets=records.offsets[places],
+        next_offset=records.next_offset,
+    )
+
+
+def corrupt(partition: TopicPartition, base_offset: int, last_offset: int) -> CorruptBatch:
+    """The error for a batch that can't be trusted."""
+    return CorruptBatch(
+        "expected stored bytes that match their checksum, got damaged ones",
+        where=f"{partition.topic}[{partition.partition}] offsets {base_offset} to {last_offset}",
+        hint="`vagus hub check` lists all damage; restore a backup, or read on from "
+        f"offset {last_offset + 1}",
+    )
+
+
+def _padded(length: int) -> int:
+    return (length + 7) & ~7
+
+
+def _split(records: Records) -> Iterator[Records]:
+    """Cut records that are far larger than a batch should be."""
+    count = len(records)
+    if records.nbytes <= 2 * TARGET_BYTES and count <= 2 * TARGET_BYTES // 8:
+        if count:
+            yield records
+        return
+    sizes = _sizes(records.keys) + _sizes(records.values)
+    largest = int(sizes.max())
+    if largest > RECORD_BYTES_MAX:
+        raise EncodeError(
+            f"expected records of at most {RECORD_BYTES_MAX} bytes, got one of {largest}",
+            hint="keep large content elsewhere and put its address in the event",
+        )
+    ends = np.cumsum(sizes + 16)
+    start = 0
+    while start < count:
+        reached = int(ends[start - 1]) if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, reached + TARGET_BYTES, "right")))
+        yield Records(
+            records.keys.slice(start, stop),
+            records.values.slice(start, stop),
+            records.timestamps[start:stop],
+            records.headers[start:stop] if records.headers is not None else None,
+        )
+        start = stop
+
+
+def _sizes(column: BytesColumn) -> NDArray[np.int64]:
+    array = column.to_arrow()
+    ends = np.frombuffer(array.buffers()[1], np.int32)[array.offset : array.offset + len(array) + 1]
+    return np.diff(ends).astype(np.int64)
+
+
+def _encode_one(records: Records, deltas: NDArray[np.int64] | None = None) -> EncodedBatch:
+    count = len(records)
+    stamps = np.ascontiguousarray(records.timestamps, dtype=np.int64)
+    if deltas is not None and int(deltas[-1]) == count - 1:
+        deltas = None
+    keys, key_nulls = _column_sections(records.keys)
+    values, _ = _column_sections(records.values)
+    sections: list[Any] = [
+        stamps,
+        *keys,
+        *values,
+        b"" if deltas is None else np.ascontiguousarray(deltas, dtype=np.int64),
+        *_encode_headers(records.headers),
+    ]
+    views = [memoryview(section).cast("B") if len(section) else b"" for section in sections]
+    lengths = [len(view) for view in views]
+    parts: list[Any] = [_HEADER.pack(_MAGIC, count, *lengths)]
+    for view, length in zip(views, lengths, strict=True):
+        parts.append(view)
+        if length & 7:
+            parts.append(bytes(_padded(length) - length))
+    data = b"".join(parts)
+    return EncodedBatch(
+        count=count,
+        last_delta=count - 1 if deltas is None else int(deltas[-1]),
+        min_timestamp=int(stamps.min()),
+        max_timestamp=int(stamps.max()),
+        has_keys=key_nulls < count,
+        has_null_keys=key_nulls > 0,
+        crc=zlib.crc32(data),
+        data=data,
+    )
+
+
+def _column_sections(column: BytesColumn) -> tuple[list[Any], int]:
+    """Places, content and validity of a column (all empty if every value is null)."""
+    array = column.to_arrow()
+    count, nulls = len(array), int(array.null_count)
+    if nulls == count:
+        return [b"", b"", b""], nulls
+    _, places, content = array.buffers()
+    ends = np.frombuffer(places, np.int32)[array.offset : array.offset + count + 1]
+    first, last = int(ends[0]), int(ends[-1])
+    validity: Any = b""
+    if nulls:
+        valid = array.is_valid().to_numpy(zero_copy_only=False)
+        validity = np.packbits(valid, bitorder="little")
+    if first:
+        ends = ends - first
+    data: Any = memoryview(content)[first:last] if last > first else b""
+    return [np.ascontiguousarray(ends), data, validity], nulls
+
+
+def _encode_headers(headers: Headers | None) -> list[Any]:
+    if headers is None or not any(headers):
+        return [b""] * 5
+    counts = np.fromiter(map(len, headers), np.int32, len(headers))
+    pairs = list(chain.from_iterable(headers))
+    names = BytesColumn([name.encode() for name, _ in pairs])
+    values = BytesColumn([value for _, value in pairs])
+    name_places, name_data, _ = _column_sections(names)[0]
+    value_places, value_data, _ = _column_sections(values)[0]
+    return [counts, name_places, name_data, value_places, value_data]
+
+
+def _decode_headers(
+    counts: NDArray[np.int32], sections: list[pa.Buffer | None]
+) -> Headers | None:
+    if not len(counts):
+        return None
+    total = int(counts.sum())
+
+    def column(places: pa.Buffer, content: pa.Buffer | None) -> list[Any]:
+        content = content if content is not None else pa.py_buffer(b"")
+        array = pa.Array.from_buffers(pa.binary(), total, [None, places, content])
+        return array.to_pylist()
+
+    names = [name.decode() for name in column(sections[0], sections[1])]
+    pairs = list(zip(names, column(sections[2], sections[3]), strict=True))
+    ends = np.cumsum(counts).tolist()
+    return [tuple(pairs[a:b]) for a, b in zip([0, *ends], ends, strict=False)]

@@ -1,0 +1,69 @@
+"""Moving what was written from the write-ahead log into the database, away from appends.
+
+A commit only appends to the log. If the log were never emptied it would grow for ever; if the
+committing thread emptied it, an append would now and then wait for seconds.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vagus.hub.local.committer import Committer
+    from vagus.hub.local.storage import Storage
+
+DUE_BYTES = 48 << 20
+"""How much is appended between two checkpoints."""
+
+TRUNCATE_BYTES = 256 << 20
+"""A log's file larger than this is cut off when it is empty."""
+
+_PASSES = 3
+
+
+class Checkpointer:
+    """Empties the log of one hub."""
+
+    def __init__(self, storage: Storage, committer: Committer) -> None:
+        self._storage = storage
+        self._committer = committer
+        self._mutex = threading.Lock()
+
+    def run_if_due(self) -> None:
+        """Run after every so many bytes."""
+        if self._committer.unchecked_bytes >= DUE_BYTES:
+            self.run()
+
+    def run(self) -> None:
+        """Move everything over, so that the next commit starts the log anew."""
+        if self._storage.in_memory:
+            return
+        with self._mutex, self._storage.translated():
+            connection = self._storage.borrow()
+            try:
+                self._run(connection)
+            finally:
+                self._storage.give_back(connection)
+
+    def _run(self, connection: sqlite3.Connection) -> None:
+        left = 0
+        for _ in range(_PASSES):
+            self._committer.unchecked_bytes = 0
+            _, total, moved = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            left = total - moved
+            if left <= 0:
+                break
+        # Only a log that is wholly moved can start anew: the last bit is moved while writers
+        # of this process wait. If a reader or another process is in the way, next time will do.
+        with self._storage.write_lock:
+            connection.execute("PRAGMA busy_timeout = 50")
+            try:
+                large = self._storage.wal_bytes() > TRUNCATE_BYTES
+                connection.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if large else 'RESTART'})")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise
+            finally:
+                connection.execute("PRAGMA busy_timeout = 30000")

@@ -1,0 +1,133 @@
+"""Group commit: writers that come at the same time share one transaction and one sync.
+
+Whoever gets the write lock commits all that is queued, its own work and that of the others who
+wait for the lock; they find their work done. So no thread of its own is needed.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from vagus.errors import HubError, VagusError
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
+
+    from vagus.hub.local.signal import Signal
+    from vagus.hub.local.storage import Storage
+
+T = TypeVar("T")
+
+QUEUED_BYTES_MAX = 64 << 20
+"""Past this much work that nobody waits for, the next one to queue some commits it."""
+
+_log = logging.getLogger("vagus.hub")
+
+
+class _Work(Generic[T]):
+    """One writer's part of a transaction.
+
+    `write` must check all that can be refused before it changes anything: a refusal leaves the
+    transaction, with the others' work in it, as it was.
+    """
+
+    __slots__ = ("done", "error", "nbytes", "result", "sync", "waited", "write")
+
+    def __init__(
+        self, write: Callable[[sqlite3.Connection], T], sync: bool, waited: bool, nbytes: int
+    ) -> None:
+        self.write = write
+        self.sync = sync
+        self.waited = waited
+        self.nbytes = nbytes
+        self.done = False
+        self.error: BaseException | None = None
+        self.result: T | None = None
+
+
+class Committer:
+    """The queue of writers of one process."""
+
+    def __init__(self, storage: Storage, signal: Signal) -> None:
+        self._storage = storage
+        self._signal = signal
+        self._mutex = threading.Lock()
+        self._queue: deque[_Work[object]] = deque()
+        self._queued_bytes = 0
+        self.unchecked_bytes = 0
+
+    def submit(
+        self,
+        write: Callable[[sqlite3.Connection], T],
+        *,
+        sync: bool = True,
+        nbytes: int = 0,
+    ) -> T:
+        """Run `write` in a transaction, return when it is committed."""
+        work = _Work(write, sync, True, nbytes)
+        self._enqueue(work)
+        with self._storage.write_lock:
+            if not work.done:
+                self._commit()
+        if work.error is not None:
+            raise work.error
+        return work.result  # type: ignore[return-value]
+
+    def post(self, write: Callable[[sqlite3.Connection], object], nbytes: int) -> None:
+        """Have `write` run in a transaction before long; failures are logged."""
+        self._enqueue(_Work(write, False, False, nbytes))
+        if self._queued_bytes > QUEUED_BYTES_MAX:
+            self.flush()
+
+    def flush(self) -> None:
+        """Commit what is queued."""
+        if not self._queue:
+            return
+        with self._storage.write_lock:
+            if self._queue:
+                self._commit()
+
+    def _enqueue(self, work: _Work[T]) -> None:
+        with self._mutex:
+            self._queue.append(work)  # type: ignore[arg-type]
+            self._queued_bytes += work.nbytes
+
+    def _commit(self) -> None:
+        with self._mutex:
+            group = list(self._queue)
+            self._queue.clear()
+            self._queued_bytes = 0
+        committed = False
+        failure: BaseException | None = None
+        try:
+            with self._storage.writing(sync=any(work.sync for work in group)) as connection:
+                for work in group:
+                    try:
+                        work.result = work.write(connection)
+                    except VagusError as error:
+                        work.error = error
+            committed = True
+        except VagusError as error:
+            failure = error
+        except BaseException:
+            # An interrupt in this thread: the others must hear that their work wasn't done.
+            failure = HubError(
+                "expected to commit, got interrupted",
+                where=self._storage.path,
+                hint="nothing of it was written; try again",
+            )
+            raise
+        finally:
+            for work in group:
+                if not committed and work.error is None:
+                    work.error = failure
+                work.done = True
+                if work.error is not None and not work.waited:
+                    _log.warning("an append with acks='none' was lost: %s", work.error)
+        if committed:
+            self.unchecked_bytes += sum(work.nbytes for work in group)
+            self._signal.notify()

@@ -1,0 +1,199 @@
+"""Topics and their partitions, as rows. Every function works within its caller's transaction."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, get_args
+
+from vagus.errors import HubError, TopicExists, UnknownTopic
+from vagus.hub.contract import Cleanup, PartitionInfo, TopicConfig, TopicInfo
+from vagus.hub.records import TopicPartition
+
+if TYPE_CHECKING:
+    import sqlite3
+
+PARTITIONS_MAX = 10_000
+
+_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A partition's row."""
+
+    id: int
+    start: int
+    end: int
+    topic_id: int
+    keyed: bool
+    compacted: bool
+
+
+def check_name(name: str) -> None:
+    """Refuse what Kafka refuses."""
+    if not _NAME.fullmatch(name) or name in (".", ".."):
+        raise HubError(
+            f"expected a topic name of letters, digits, '.', '_' and '-', got {name!r}",
+            where="topic name",
+            hint="at most 249 characters, and neither '.' nor '..'",
+        )
+
+
+def check_config(config: TopicConfig) -> None:
+    """Refuse a configuration that makes no sense."""
+    problems: list[tuple[bool, str, Any]] = [
+        (
+            1 <= config.partitions <= PARTITIONS_MAX,
+            f"1 to {PARTITIONS_MAX} partitions",
+            config.partitions,
+        ),
+        (config.cleanup in get_args(Cleanup), f"one of {get_args(Cleanup)}", config.cleanup),
+        (
+            config.retention_s is None or config.retention_s > 0,
+            "a retention_s above 0, or None",
+            config.retention_s,
+        ),
+        (
+            config.retention_bytes is None or config.retention_bytes > 0,
+            "a retention_bytes above 0, or None",
+            config.retention_bytes,
+        ),
+        (
+            config.tombstone_retention_s >= 0,
+            "a tombstone_retention_s of 0 or more",
+            config.tombstone_retention_s,
+        ),
+    ]
+    for fine, expected, got in problems:
+        if not fine:
+            raise HubError(f"expected {expected}, got {got!r}", where="topic configuration")
+
+
+def names(db: sqlite3.Connection) -> list[str]:
+    """All topics, sorted."""
+    return [name for (name,) in db.execute("SELECT name FROM topic ORDER BY name")]
+
+
+def create(db: sqlite3.Connection, name: str, config: TopicConfig) -> None:
+    """Add a topic. Raises TopicExists."""
+    if db.execute("SELECT 1 FROM topic WHERE name = ?", (name,)).fetchone():
+        raise TopicExists(
+            f"there is a topic {name!r} already", hint="use it, or delete it first"
+        )
+    made = db.execute(
+        "INSERT INTO topic (name, cleanup, retention_s, retention_bytes, tombstone_retention_s)"
+        " VALUES (?, ?, ?, ?, ?)",
+        (
+            name,
+            config.cleanup,
+            config.retention_s,
+            config.retention_bytes,
+            config.tombstone_retention_s,
+        ),
+    )
+    _add_partitions(db, made.lastrowid, range(config.partitions))
+
+
+def describe(db: sqlite3.Connection, name: str) -> TopicInfo:
+    """A topic's configuration and extent. Raises UnknownTopic."""
+    row = db.execute(
+        "SELECT id, cleanup, retention_s, retention_bytes, tombstone_retention_s"
+        " FROM topic WHERE name = ?",
+        (name,),
+    ).fetchone()
+    if row is None:
+        raise UnknownTopic(name, names(db))
+    partitions = tuple(
+        PartitionInfo(*values)
+        for values in db.execute(
+            "SELECT number, start_offset, end_offset, nbytes FROM partition"
+            " WHERE topic_id = ? ORDER BY number",
+            (row[0],),
+        )
+    )
+    config = TopicConfig(
+        partitions=len(partitions),
+        cleanup=row[1],
+        retention_s=row[2],
+        retention_bytes=row[3],
+        tombstone_retention_s=row[4],
+    )
+    return TopicInfo(name, config, partitions)
+
+
+def alter(db: sqlite3.Connection, name: str, config: TopicConfig, *, force: bool) -> None:
+    """Give a topic a new configuration; see `Hub.alter_topic`."""
+    now = describe(db, name).config
+    topic_id, keyed = db.execute(
+        "SELECT id, keyed FROM topic WHERE name = ?", (name,)
+    ).fetchone()
+    if config.partitions < now.partitions:
+        raise HubError(
+            f"expected at least {now.partitions} partitions, got {config.partitions}",
+            where=name,
+            hint="partitions can't be taken away; copy the events to a new topic",
+        )
+    if config.partitions > now.partitions and keyed and not force:
+        raise HubError(
+            f"expected {now.partitions} partitions, got {config.partitions}, for a topic that "
+            "has events with keys",
+            where=name,
+            hint="a key's later events would go to another partition than its earlier ones; "
+            "force it, or copy the events to a new topic",
+        )
+    db.execute(
+        "UPDATE topic SET cleanup = ?, retention_s = ?, retention_bytes = ?,"
+        " tombstone_retention_s = ? WHERE id = ?",
+        (
+            config.cleanup,
+            config.retention_s,
+            config.retention_bytes,
+            config.tombstone_retention_s,
+            topic_id,
+        ),
+    )
+    _add_partitions(db, topic_id, range(now.partitions, config.partitions))
+
+
+def delete(db: sqlite3.Connection, name: str) -> None:
+    """Remove a topic, its events and the positions in it. Raises UnknownTopic."""
+    row = db.execute("SELECT id FROM topic WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        raise UnknownTopic(name, names(db))
+    db.execute(
+        "DELETE FROM batch WHERE partition_id IN (SELECT id FROM partition WHERE topic_id = ?)",
+        row,
+    )
+    db.execute("DELETE FROM partition WHERE topic_id = ?", row)
+    db.execute("DELETE FROM position WHERE topic = ?", (name,))
+    db.execute("DELETE FROM ownership WHERE topic = ?", (name,))
+    db.execute("DELETE FROM topic WHERE id = ?", row)
+
+
+def place(db: sqlite3.Connection, partition: TopicPartition) -> Place:
+    """A partition's row. Raises UnknownTopic."""
+    row = db.execute(
+        "SELECT p.id, p.start_offset, p.end_offset, t.id, t.keyed, t.cleanup"
+        " FROM topic t JOIN partition p ON p.topic_id = t.id WHERE t.name = ? AND p.number = ?",
+        tuple(partition),
+    ).fetchone()
+    if row is not None:
+        return Place(row[0], row[1], row[2], row[3], bool(row[4]), "compact" in row[5])
+    numbers = db.execute(
+        "SELECT p.number FROM topic t JOIN partition p ON p.topic_id = t.id WHERE t.name = ?",
+        (partition.topic,),
+    ).fetchall()
+    if not numbers:
+        raise UnknownTopic(partition.topic, names(db))
+    raise UnknownTopic(
+        f"{partition.topic}[{partition.partition}]",
+        [f"{partition.topic}[{number}]" for (number,) in numbers],
+    )
+
+
+def _add_partitions(db: sqlite3.Connection, topic_id: int | None, numbers: range) -> None:
+    db.executemany(
+        "INSERT INTO partition (topic_id, number) VALUES (?, ?)",
+        [(topic_id, number) for number in numbers],
+    )
