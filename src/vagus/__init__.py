@@ -12,18 +12,22 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vagus import errors as errors
+    from vagus.hub import connect as connect
 
 __version__ = "0.1.0"
 
 # Where each public name lives; it is imported when first used, which keeps `import vagus` quick.
 # To add one: a line here, one in `__all__`, one among the imports for type checkers above.
-_HOMES: dict[str, str] = {}
+_HOMES = {
+    "connect": "vagus.hub",
+}
 
 # Modules that are public as they are: `vg.errors.UnknownTopic`.
 _MODULES = frozenset({"errors"})
 
 __all__ = [
     "__version__",
+    "connect",
     "errors",
 ]
 

@@ -24,6 +24,7 @@ SHOWN_BY_EXAMPLE = [
     if not isinstance(value, ModuleType)
     and not (inspect.isclass(value) and issubclass(value, Exception))
 ]
+ROOMS = ("events", "hub", "runtime", "streams")
 CLASSES = [name for name, value in DOCUMENTED.items() if inspect.isclass(value)]
 
 
@@ -74,6 +75,17 @@ def test_every_method_of_a_public_class_has_a_docstring(name: str) -> None:
         if not method.startswith("_")
         and (inspect.isfunction(value) or isinstance(value, property | classmethod | staticmethod))
         and not inspect.getdoc(value)
+    ]
+    assert not bare
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_what_a_room_offers_to_others_is_documented(room: str) -> None:
+    module = import_module(f"vagus.{room}")
+    bare = [
+        name
+        for name in getattr(module, "__all__", [])
+        if is_documented_by_itself(value := getattr(module, name)) and not _own_docstring(value)
     ]
     assert not bare
 
