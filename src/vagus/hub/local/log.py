@@ -99,10 +99,10 @@ def stored(
 ) -> Iterator[tuple[int, FetchedRecords]]:
     """Size and records of each batch from the one that holds `offset` on, read one by one."""
     found = db.execute(
-        "SELECT base_offset, last_offset, size, crc, data FROM batch WHERE partition_id = ?1"
+        "SELECT base_offset, last_offset, size, crc, data FROM batch WHERE partition_id = ?"
         " AND base_offset >= coalesce((SELECT max(base_offset) FROM batch"
-        " WHERE partition_id = ?1 AND base_offset <= ?2), 0) ORDER BY base_offset",
-        (partition_id, offset),
+        " WHERE partition_id = ? AND base_offset <= ?), 0) ORDER BY base_offset",
+        (partition_id, partition_id, offset),
     )
     try:
         for base, last, size, crc, data in found:
