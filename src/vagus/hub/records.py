@@ -68,6 +68,23 @@ class Records:
         stamps = np.asarray(timestamps, dtype=np.int64)
         return cls(BytesColumn(keys), BytesColumn(values), stamps, headers)
 
+    @classmethod
+    def concat(cls, parts: Sequence[Records]) -> Records:
+        """The parts one after another."""
+        if len(parts) == 1:
+            return parts[0]
+        headers: list[tuple[tuple[str, bytes], ...]] | None = None
+        if any(part.headers is not None for part in parts):
+            headers = []
+            for part in parts:
+                headers += part.headers if part.headers is not None else [()] * len(part)
+        return Records(
+            BytesColumn.concat([part.keys for part in parts]),
+            BytesColumn.concat([part.values for part in parts]),
+            np.concatenate([part.timestamps for part in parts]),
+            headers,
+        )
+
     def __len__(self) -> int:
         return len(self.timestamps)
 
@@ -91,3 +108,15 @@ class FetchedRecords(Records):
     partition: TopicPartition = field(kw_only=True)
     offsets: NDArray[np.int64] = field(kw_only=True)
     next_offset: int = field(kw_only=True)
+
+    def slice(self, start: int, stop: int) -> FetchedRecords:
+        """Rows `start` up to, but without, `stop`; reading on is still after the last of all."""
+        return FetchedRecords(
+            self.keys.slice(start, stop),
+            self.values.slice(start, stop),
+            self.timestamps[start:stop],
+            None if self.headers is None else self.headers[start:stop],
+            partition=self.partition,
+            offsets=self.offsets[start:stop],
+            next_offset=self.next_offset,
+        )

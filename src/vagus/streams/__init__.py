@@ -1,1 +1,43 @@
-"""Vagus."""
+"""Streams: the columnar stream API."""
+
+from vagus.runtime.batch import Retry
+from vagus.streams.aggregates import (
+    Aggregate,
+    collect,
+    count,
+    distinct_count,
+    first,
+    fold,
+    last,
+    max,
+    mean,
+    min,
+    sum,
+)
+from vagus.streams.app import App
+from vagus.streams.client import Client
+from vagus.streams.stream import Stream
+from vagus.streams.table import Table
+from vagus.streams.windows import Window, hopping, tumbling
+
+__all__ = [
+    "Aggregate",
+    "App",
+    "Client",
+    "Retry",
+    "Stream",
+    "Table",
+    "Window",
+    "collect",
+    "count",
+    "distinct_count",
+    "first",
+    "fold",
+    "hopping",
+    "last",
+    "max",
+    "mean",
+    "min",
+    "sum",
+    "tumbling",
+]

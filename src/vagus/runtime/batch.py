@@ -1,0 +1,183 @@
+"""One batch of one task: where its records came from, and what becomes of the ones that fail."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import traceback
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from vagus.errors import VagusError
+from vagus.runtime.frame import SEQ
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from vagus.hub import FetchedRecords
+    from vagus.runtime.metrics import Metrics
+    from vagus.runtime.store import Store
+
+
+class Stopped(VagusError):
+    """An event could not be processed, and the application asked to stop in that case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often a failing function of yours is called again, and how long is waited before.
+
+    The wait doubles from `wait_s` up to `max_wait_s`.
+
+    >>> Retry(times=3, wait_s=0.1).waits_s()
+    [0.1, 0.2, 0.4]
+    """
+
+    times: int = 0
+    wait_s: float = 0.1
+    max_wait_s: float = 10.0
+
+    def waits_s(self) -> list[float]:
+        """The wait before each further try, in seconds."""
+        return [min(self.wait_s * 2**n, self.max_wait_s) for n in range(self.times)]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A record that a step could not process: the one of the batch that has this `seq`, or,
+    where it didn't get as far as that, the one read at `origin`."""
+
+    step: str
+    error: str
+    detail: str
+    tries: int = 1
+    seq: int = -1
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A record as it was read."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+
+
+class Origins:
+    """From a record's `_seq` back to where it was read."""
+
+    def __init__(self) -> None:
+        self._reads: list[FetchedRecords] = []
+        self._read_of: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+        self._row_of: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+
+    @classmethod
+    def of(
+        cls,
+        reads: list[FetchedRecords],
+        read_of: NDArray[np.int64],
+        row_of: NDArray[np.int64],
+    ) -> Origins:
+        """Origins whose record `_seq` stands in row `row_of[_seq]` of `reads[read_of[_seq]]`."""
+        origins = cls()
+        origins._reads, origins._read_of, origins._row_of = reads, read_of, row_of
+        return origins
+
+    @property
+    def has_headers(self) -> bool:
+        """Whether any record of the batch carries headers."""
+        return any(read.headers is not None for read in self._reads)
+
+    def headers(self, seqs: NDArray[np.integer[Any]]) -> list[tuple[tuple[str, bytes], ...]]:
+        """The headers of these records."""
+        columns = [read.headers for read in self._reads]
+        found = []
+        for seq in seqs.tolist():
+            column = columns[self._read_of[seq]]
+            found.append(column[self._row_of[seq]] if column is not None else ())
+        return found
+
+    def __getitem__(self, seq: int) -> Origin:
+        read, row = self._reads[self._read_of[seq]], int(self._row_of[seq])
+        return origin(read, row)
+
+
+def origin(read: FetchedRecords, row: int) -> Origin:
+    """Row `row` of `read`, as one record."""
+    return Origin(
+        read.partition.topic,
+        read.partition.partition,
+        int(read.offsets[row]),
+        int(read.timestamps[row]),
+        read.keys.to_arrow()[row].as_py(),
+        read.values.to_arrow()[row].as_py(),
+        read.headers[row] if read.headers is not None else (),
+    )
+
+
+@dataclass
+class Batch:
+    """What the steps of a task share while they process one batch."""
+
+    origins: Origins
+    metrics: Metrics
+    broadcast: Mapping[str, Store] = field(default_factory=dict)
+    idle_s: float = 0.0
+    retry: Retry = field(default_factory=Retry)
+    sleep: Callable[[float], None] = time.sleep
+    run_async: Callable[[Coroutine[Any, Any, Any]], Any] = asyncio.run
+    failures: list[Failure] = field(default_factory=list)
+    side: dict[str, pl.DataFrame] = field(default_factory=dict)  # frames for steps by name
+
+    def fail(self, seq: int, step: str, error: BaseException, *, tries: int = 1) -> None:
+        """Set a record apart."""
+        detail = "".join(traceback.format_exception(error))
+        self.failures.append(
+            Failure(step, f"{type(error).__name__}: {error}", detail, tries, seq=seq)
+        )
+
+    def attempt(self, call: Callable[[], Any]) -> tuple[Any, BaseException | None, int]:
+        """Call until it succeeds or the retries are used up: result, last error, tries."""
+        waits = self.retry.waits_s()
+        for tries in range(1, len(waits) + 2):
+            try:
+                return call(), None, tries
+            except Exception as problem:
+                error = problem
+            if tries <= len(waits):
+                self.sleep(waits[tries - 1])
+        return None, error, tries
+
+    def guard(
+        self,
+        step: str,
+        function: Callable[[pl.DataFrame], pl.DataFrame],
+        frame: pl.DataFrame,
+        empty: pl.DataFrame,
+    ) -> pl.DataFrame:
+        """Apply a function to a frame; set apart the records that make it fail.
+
+        The frame is halved until the failing records stand alone, so that a batch costs more
+        only where something fails.
+        """
+        result, error, tries = self.attempt(lambda: function(frame))
+        if error is None:
+            done: pl.DataFrame = result
+            return done
+        if frame.n_unique(SEQ) == 1:
+            self.fail(int(frame[SEQ][0]), step, error, tries=tries)
+            return empty
+        middle = frame[SEQ][frame.height // 2]
+        if middle == frame[SEQ][0]:
+            middle += 1
+        halves = [frame.filter(pl.col(SEQ) < middle), frame.filter(pl.col(SEQ) >= middle)]
+        return pl.concat([self.guard(step, function, half, empty) for half in halves])

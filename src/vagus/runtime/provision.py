@@ -1,0 +1,130 @@
+"""What an application needs of its hub before it can run: topics, and that its state is its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from vagus.errors import Fenced, HubError, TopicExists
+from vagus.hub import Records, TopicConfig, TopicPartition
+from vagus.runtime.deadletters import DEAD_LETTER_CONFIG, dead_letter_topic
+from vagus.runtime.topology import check_meanings
+
+if TYPE_CHECKING:
+    from vagus.hub import Hub
+    from vagus.runtime.topic import Topic
+    from vagus.runtime.topology import SubTopology, Topology
+
+
+def provision(hub: Hub, app: str, topology: Topology) -> dict[str, int]:
+    """Create what is missing, check what is there; the partition count of each topic.
+
+    Raises HubError where topics that are read together have different numbers of partitions, and
+    TopologyChanged where stored state belongs to steps of another meaning.
+    """
+    existing = set(hub.topics())
+    counts: dict[str, int] = {}
+
+    def ensure(topic: Topic, partitions: int | None = None) -> int:
+        if topic.name not in counts:
+            config = topic.config
+            if partitions is not None:
+                config = replace(config, partitions=partitions)
+            if topic.name not in existing:
+                _create(hub, topic.name, config)
+            counts[topic.name] = hub.describe_topic(topic.name).config.partitions
+        return counts[topic.name]
+
+    for topic in topology.topics().values():
+        if not topic.follows_inputs:
+            ensure(topic)
+    waiting = topology.subtopologies()
+    while waiting:
+        ready = [sub for sub in waiting if _known(sub, counts)]
+        if not ready:  # a cycle of internal topics: one partition count for all of it
+            ready = waiting[:1]
+            for source in ready[0].sources:
+                ensure(source.topic, max(counts.values(), default=1))
+        for sub in ready:
+            partitions = _partitions(sub, counts)
+            for step in sub.steps:
+                for spec in step.stores:
+                    ensure(spec.topic, partitions)
+            for sink in sub.sinks:
+                if sink.topic.follows_inputs:
+                    ensure(sink.topic, _wanted(sink.topic, topology, counts) or partitions)
+            waiting.remove(sub)
+    if dead_letter_topic(app) not in existing:
+        _create(hub, dead_letter_topic(app), DEAD_LETTER_CONFIG)
+    _check_steps(hub, app, topology, fresh=f"{app}-steps" not in existing)
+    return counts
+
+
+def _create(hub: Hub, name: str, config: TopicConfig) -> None:
+    try:
+        hub.create_topic(name, config)
+    except TopicExists:  # another worker was faster
+        pass
+
+
+def _known(sub: SubTopology, counts: Mapping[str, int]) -> bool:
+    return all(source.topic.name in counts for source in sub.sources)
+
+
+def _partitions(sub: SubTopology, counts: Mapping[str, int]) -> int:
+    read = {source.topic.name: counts[source.topic.name] for source in sub.sources}
+    if len(set(read.values())) > 1:
+        shown = ", ".join(f"{name} has {count}" for name, count in sorted(read.items()))
+        raise HubError(
+            f"topics that are read together need the same number of partitions: {shown}",
+            hint="create them with the same number (`vagus topic create --partitions`), or rekey "
+            "one of the streams",
+        )
+    return next(iter(read.values()), 1)
+
+
+def _wanted(topic: Topic, topology: Topology, counts: Mapping[str, int]) -> int | None:
+    """The number of partitions of what the topic is read together with."""
+    for sub in topology.subtopologies():
+        names = [source.topic.name for source in sub.sources]
+        if topic.name in names:
+            return next((counts[name] for name in names if name in counts), None)
+    return None
+
+
+def _check_steps(hub: Hub, app: str, topology: Topology, *, fresh: bool) -> None:
+    """Compare what the steps mean with what they meant when their state was made."""
+    meanings = topology.meanings()
+    if not meanings:
+        return
+    name = f"{app}-steps"
+    if fresh:
+        _create(hub, name, TopicConfig(cleanup="compact"))
+    partition = TopicPartition(name, 0)
+    while True:
+        transaction = hub.begin(name)
+        stored: dict[str, str] = {}
+        start = hub.offsets([partition], "earliest")
+        end = hub.offsets([partition], "latest")[partition]
+        with hub.reader(start) as reader:
+            while reader.positions()[partition] < end:
+                for read in reader.read(wait_s=1.0):
+                    for key, value in zip(read.keys.to_list(), read.values.to_list(), strict=True):
+                        if key is not None and value is not None:
+                            stored[key.decode()] = json.loads(value)["meaning"]
+        try:
+            check_meanings(stored, meanings)
+            new = sorted(set(meanings) - set(stored))
+            if not new:
+                return
+            values = [json.dumps({"meaning": meanings[step]}).encode() for step in new]
+            records = Records.of([step.encode() for step in new], values, [0] * len(new))
+            transaction.append([(partition, records)])
+            transaction.commit()
+            return
+        except Fenced:  # another worker of this application is starting too
+            continue
+        finally:
+            transaction.abort()

@@ -1,0 +1,267 @@
+"""Keyed state in columns.
+
+A store maps a key (and, for windows, the window's start) to a row of typed columns. Rows lie in
+immutable segments of Polars frames, newest last; a Python dict finds a key's slot, and an array
+finds the slot's newest row. Writing appends a segment, so that its cost grows with what is
+written; segments of like size are merged as in a log-structured tree, and superseded rows go away
+with that.
+
+Changes are staged while a batch is processed, so that all of its steps see the state as it was
+before the batch, and take effect together at its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from vagus.runtime.frame import KEY, TIME, TIME_TYPE, TOMBSTONE
+from vagus.runtime.topic import WINDOW_START
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from vagus.runtime.topic import Topic
+
+FOUND = "_found"
+
+_MERGE = 4  # segments of like size that are merged into one
+_ROW_BITS = 32
+_SLACK = 4_096  # dead slots or rows that are never worth a clean-up
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    number: int
+    frame: pl.DataFrame
+    slots: NDArray[np.int64]
+
+
+class Store:
+    """Rows of state by key.
+
+    `columns` are the row's own; each row also has its key, its time, and, in a windowed store,
+    the start of its window.
+    """
+
+    def __init__(
+        self, name: str, columns: Mapping[str, pl.DataType], key: pl.DataType, *, windowed: bool
+    ) -> None:
+        self.name = name
+        self.windowed = windowed
+        place: dict[str, pl.DataType] = {KEY: key}
+        if windowed:
+            place[WINDOW_START] = TIME_TYPE
+        self.place = list(place)
+        self.columns = dict(columns)
+        self.schema = pl.Schema({**place, TIME: TIME_TYPE, **columns})
+        self.newest_ms = -1  # the largest time of any row ever written or deleted
+        self._buckets: dict[int, dict[Any, int]] = {}
+        self._rows: NDArray[np.int64] = np.full(1024, -1, dtype=np.int64)
+        self._slots = 0
+        self._live = 0
+        self._segments: list[_Segment] = []
+        self._segment_numbers = 0
+        self._staged: list[pl.DataFrame] = []
+        self._changes: list[pl.DataFrame] = []
+
+    @classmethod
+    def for_topic(cls, topic: Topic) -> Store:
+        """A store for the rows of a topic that is read as a table."""
+        columns = topic.columns
+        if topic.windowed:
+            columns.pop(WINDOW_START, None)
+        return cls(topic.name, columns, topic.key_type, windowed=topic.windowed)
+
+    def __len__(self) -> int:
+        return self._live
+
+    def lookup(self, places: pl.DataFrame) -> pl.DataFrame:
+        """The rows of these keys (and windows), in their order, with `_found`; null where none."""
+        slots = self._find(places)
+        rows = np.where(slots >= 0, self._rows[slots], -1)
+        return self._gather(rows)
+
+    def stage(self, rows: pl.DataFrame) -> None:
+        """Write rows, or delete them where `_tombstone`, at the end of the batch.
+
+        The last row of a key wins.
+        """
+        if rows.height:
+            self._staged.append(rows.select(*self.schema, TOMBSTONE))
+
+    def flush(self) -> None:
+        """Let what was staged take effect."""
+        if not self._staged:
+            return
+        changes = _latest(self._staged, self.place)
+        self._staged = []
+        self._changes.append(changes)
+        self.load(changes)
+
+    def take_changes(self) -> pl.DataFrame | None:
+        """What changed since this was last asked: the newest row of each key, or a deletion."""
+        if not self._changes:
+            return None
+        changes = _latest(self._changes, self.place)
+        self._changes = []
+        return changes
+
+    def load(self, changes: pl.DataFrame) -> None:
+        """Apply changes, at most one for each key, without noting them."""
+        if not changes.height:
+            return
+        self.newest_ms = max(self.newest_ms, changes[TIME].to_physical().max())
+        gone = changes[TOMBSTONE]
+        if gone.any():
+            self._delete(changes.filter(gone))
+            changes = changes.filter(~gone)
+        if changes.height:
+            self._write(changes.select(self.schema.names()))
+        self._tidy()
+
+    def rows(self) -> pl.DataFrame:
+        """All rows, in no particular order."""
+        self._merge(0)
+        return self._segments[0].frame if self._segments else pl.DataFrame(schema=self.schema)
+
+    def until(self, start: int) -> pl.DataFrame:
+        """The rows of all windows that start at or before `start` (ms since 1970)."""
+        slots = [
+            slot for at, keys in self._buckets.items() if at <= start for slot in keys.values()
+        ]
+        rows = self._rows[np.asarray(slots, dtype=np.int64)]
+        return self._gather(rows[rows >= 0]).drop(FOUND)
+
+    def _bucketed(self, places: pl.DataFrame) -> Iterable[tuple[int, slice, list[Any]]]:
+        """Runs of places in the same window: its start, where they stand, and their keys."""
+        keys = places[KEY].to_list()
+        if not self.windowed:
+            yield 0, slice(0, len(keys)), keys
+            return
+        starts = places[WINDOW_START].to_physical().to_numpy()
+        bounds = [0, *(np.flatnonzero(np.diff(starts)) + 1).tolist(), len(starts)]
+        for begin, end in zip(bounds, bounds[1:], strict=False):
+            if begin < end:
+                yield int(starts[begin]), slice(begin, end), keys[begin:end]
+
+    def _find(self, places: pl.DataFrame) -> NDArray[np.int64]:
+        slots = np.full(places.height, -1, dtype=np.int64)
+        for bucket, where, keys in self._bucketed(places):
+            known = self._buckets.get(bucket)
+            if known:
+                slots[where] = [known.get(key, -1) for key in keys]
+        return slots
+
+    def _assign(self, places: pl.DataFrame) -> NDArray[np.int64]:
+        slots = np.empty(places.height, dtype=np.int64)
+        for bucket, where, keys in self._bucketed(places):
+            known = self._buckets.setdefault(bucket, {})
+            found = [known.get(key, -1) for key in keys]
+            for at, slot in enumerate(found):
+                if slot < 0:
+                    slot = known[keys[at]] = self._slots
+                    self._slots += 1
+                    found[at] = slot
+            slots[where] = found
+        if self._slots > len(self._rows):
+            grown = np.full(max(self._slots, 2 * len(self._rows)), -1, dtype=np.int64)
+            grown[: len(self._rows)] = self._rows
+            self._rows = grown
+        return slots
+
+    def _gather(self, rows: NDArray[np.int64]) -> pl.DataFrame:
+        found = rows >= 0
+        numbers = rows >> _ROW_BITS
+        low = (1 << _ROW_BITS) - 1
+        pieces: list[pl.DataFrame] = []
+        order = np.full(len(rows), -1, dtype=np.int64)
+        done = 0
+        for segment in self._segments:
+            here = np.flatnonzero(numbers == segment.number)
+            if len(here):
+                pieces.append(segment.frame[rows[here] & low])
+                order[here] = np.arange(done, done + len(here))
+                done += len(here)
+        if not pieces:
+            frame = pl.DataFrame(schema=self.schema).clear(len(rows))
+        else:
+            frame = pl.concat(pieces) if len(pieces) > 1 else pieces[0]
+            in_place = done == len(rows) and (len(pieces) == 1 or bool((np.diff(order) > 0).all()))
+            if not in_place:
+                at = pl.Series(order).set(pl.Series(order < 0), None)
+                frame = frame.select(pl.all().gather(at))
+        return frame.with_columns(pl.Series(FOUND, found))
+
+    def _write(self, rows: pl.DataFrame) -> None:
+        slots = self._assign(rows)
+        number = self._segment_numbers
+        self._segment_numbers += 1
+        self._live += int((self._rows[slots] < 0).sum())
+        self._rows[slots] = (number << _ROW_BITS) | np.arange(rows.height)
+        self._segments.append(_Segment(number, rows, slots))
+
+    def _delete(self, places: pl.DataFrame) -> None:
+        slots = self._find(places)
+        slots = slots[slots >= 0]
+        self._live -= int((self._rows[slots] >= 0).sum())
+        self._rows[slots] = -1
+        if self.windowed:
+            for bucket, _where, keys in self._bucketed(places):
+                known = self._buckets.get(bucket, {})
+                for key in keys:
+                    known.pop(key, None)
+                if not known:
+                    self._buckets.pop(bucket, None)
+
+    def _tidy(self) -> None:
+        while (
+            len(self._segments) >= _MERGE
+            and self._segments[-_MERGE].frame.height <= _MERGE * self._segments[-1].frame.height
+        ):
+            self._merge(len(self._segments) - _MERGE)
+        if sum(len(segment.slots) for segment in self._segments) > 2 * self._live + _SLACK:
+            self._merge(0)
+        if self._slots > 2 * self._live + _SLACK:
+            self._renumber()
+
+    def _merge(self, first: int) -> None:
+        """Make one segment of the segments from `first` on, without what is superseded."""
+        merged = self._segments[first:]
+        if not merged:
+            return
+        frames, slots = [], []
+        for segment in merged:
+            here = (segment.number << _ROW_BITS) | np.arange(len(segment.slots))
+            live = self._rows[segment.slots] == here
+            frames.append(segment.frame if live.all() else segment.frame.filter(live))
+            slots.append(segment.slots[live])
+        if len(merged) == 1 and len(slots[0]) == len(merged[0].slots):
+            return
+        del self._segments[first:]
+        kept = np.concatenate(slots)
+        if not len(kept):
+            return
+        number = self._segment_numbers
+        self._segment_numbers += 1
+        self._rows[kept] = (number << _ROW_BITS) | np.arange(len(kept))
+        self._segments.append(_Segment(number, pl.concat(frames, rechunk=True), kept))
+
+    def _renumber(self) -> None:
+        """Take the slots of deleted keys back."""
+        self._merge(0)
+        rows = self._segments[0].frame if self._segments else pl.DataFrame(schema=self.schema)
+        self._buckets, self._segments = {}, []
+        self._rows = np.full(max(1024, rows.height), -1, dtype=np.int64)
+        self._slots = self._live = 0
+        if rows.height:
+            self._write(rows)
+
+
+def _latest(changes: list[pl.DataFrame], place: list[str]) -> pl.DataFrame:
+    frame = pl.concat(changes) if len(changes) > 1 else changes[0]
+    return frame.unique(place, keep="last", maintain_order=True)

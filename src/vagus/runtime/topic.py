@@ -1,0 +1,226 @@
+"""A typed topic: what its bytes mean, and the way from bytes to frames and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vagus.errors import DeclarationError
+from vagus.events import (
+    AvroCodec,
+    BadValue,
+    BytesColumn,
+    JsonCodec,
+    KeyCodec,
+    partitions_for,
+)
+from vagus.hub import FetchedRecords, Records, TopicConfig
+from vagus.runtime.frame import KEY, TIME, TIME_TYPE, TOMBSTONE, empty_frame
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from vagus.events import KeyType, RecordSchema, Registry
+
+WINDOW_START = "window_start"
+
+_START_BYTES = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Topic:
+    """A topic and the type of what is in it. Declaring one does no I/O.
+
+    `key` and `time` name the fields that hold an event's key and its time. The key of a windowed
+    topic is followed by the window's start, eight bytes big-endian, as Kafka Streams'
+    `TimeWindowedSerializer` writes it. A topic that `follows_inputs` is the application's own
+    (state or repartition), and gets as many partitions as what it is made from.
+    """
+
+    name: str
+    schemas: tuple[RecordSchema, ...]
+    key: str | None = None
+    key_kind: KeyType = "str"
+    time: str | None = None
+    config: TopicConfig = field(default_factory=TopicConfig)
+    form: Literal["avro", "json"] = "avro"
+    windowed: bool = False
+    follows_inputs: bool = False
+
+    @property
+    def columns(self) -> dict[str, pl.DataType]:
+        """The columns of a frame of this topic, in order, without the engine's own."""
+        columns: dict[str, pl.DataType] = {}
+        if len(self.schemas) > 1:
+            columns["_type"] = pl.String()
+        for schema in self.schemas:
+            columns.update(schema.columns)
+        return columns
+
+    @property
+    def empty(self) -> pl.DataFrame:
+        """A frame of this topic, without records."""
+        columns = self.columns
+        if self.windowed:
+            columns[WINDOW_START] = TIME_TYPE
+        return empty_frame(columns, self.key_type)
+
+    @property
+    def key_type(self) -> pl.DataType:
+        """The Polars type of the key."""
+        return KeyCodec(self.key_kind).dtype
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedRecords:
+    """The frame that records were read into (with `_row`, their place in the batch), and those
+    that couldn't be read."""
+
+    frame: pl.DataFrame
+    failures: list[BadValue]
+
+
+class TopicCodec:
+    """Reads and writes one topic's records as frames."""
+
+    def __init__(self, topic: Topic, registry: Registry) -> None:
+        self.topic = topic
+        self._keys = KeyCodec(topic.key_kind)
+        self._values = (
+            AvroCodec(topic.schemas, registry, topic.name)
+            if topic.form == "avro"
+            else JsonCodec(topic.schemas, topic.name)
+        )
+
+    def decode(self, records: FetchedRecords) -> DecodedRecords:
+        """The records as a frame, in their order, without `_seq`."""
+        decoded = self._values.decode(records.values)
+        frame = decoded.frame
+        if len(decoded.tombstones):
+            gone = pl.DataFrame({"_row": decoded.tombstones})
+            frame = pl.concat(
+                [
+                    frame.with_columns(pl.lit(False).alias(TOMBSTONE)),
+                    gone.with_columns(pl.lit(True).alias(TOMBSTONE)),
+                ],
+                how="diagonal",
+            ).sort("_row")
+        else:
+            frame = frame.with_columns(pl.lit(False).alias(TOMBSTONE))
+        whole = frame.height == len(records)
+
+        keys, starts = records.keys, None
+        if self.topic.windowed:
+            keys, starts = _split_windowed(keys)
+        key, failures = self._keys.decode(keys)
+        stamps = pl.Series(TIME, records.timestamps).cast(TIME_TYPE)
+        if not whole:
+            rows = frame["_row"]
+            key, stamps = key.gather(rows), stamps.gather(rows)
+        system = [key.alias(KEY), stamps]
+        if starts is not None:
+            start = pl.Series(WINDOW_START, starts).cast(TIME_TYPE)
+            system.append(start if whole else start.gather(frame["_row"]))
+        frame = frame.with_columns(system)
+        if self.topic.time is not None:
+            frame = frame.with_columns(
+                pl.when(pl.col(TOMBSTONE))
+                .then(pl.col(TIME))
+                .otherwise(pl.col(self.topic.time).cast(TIME_TYPE))
+                .alias(TIME)
+                if len(decoded.tombstones)
+                else pl.col(self.topic.time).cast(TIME_TYPE).alias(TIME)
+            )
+        failures = [*decoded.errors, *failures]
+        earliest = frame[TIME].to_physical().min()
+        if frame[TIME].null_count() or (earliest is not None and earliest < 0):
+            failures += self._untimed(frame, records)
+        if failures:
+            bad = pl.Series(sorted({failure.row for failure in failures}), dtype=pl.UInt32)
+            frame = frame.filter(~pl.col("_row").is_in(bad.implode()))
+        return DecodedRecords(frame, failures)
+
+    def _untimed(self, frame: pl.DataFrame, records: FetchedRecords) -> list[BadValue]:
+        early = pl.col(TIME).is_null() | (pl.col(TIME).to_physical() < 0)
+        rows = frame.filter(early)["_row"]
+        values = records.values.to_list()
+        what = f"field {self.topic.time!r}" if self.topic.time else "the record's timestamp"
+        return [
+            BadValue(row, f"expected a time since 1970 in {what}", values[row] or b"")
+            for row in rows.to_list()
+        ]
+
+    def encode(
+        self, frame: pl.DataFrame, partition_count: int, *, unkeyed_partition: int = 0
+    ) -> list[tuple[int, Records, NDArray[np.uint32]]]:
+        """The frame as records: for each partition its number, its records, and their rows.
+
+        The partition is that of the key, as Kafka's Java client chooses it; records without a key
+        go to `unkeyed_partition`. Raises EncodeError with the rows that don't fit the schema.
+        """
+        if not frame.height:
+            return []
+        keys = self._keys.encode(frame[KEY])
+        partitions = partitions_for(keys, partition_count)
+        if keys.null_count:
+            partitions = np.where(partitions < 0, unkeyed_partition % partition_count, partitions)
+        return _by_partition(self._records(frame, keys), partitions)
+
+    def records(self, frame: pl.DataFrame) -> Records:
+        """The frame as records of one partition. Raises EncodeError like `encode`."""
+        return self._records(frame, self._keys.encode(frame[KEY]))
+
+    def _records(self, frame: pl.DataFrame, keys: BytesColumn) -> Records:
+        gone = frame[TOMBSTONE]
+        if gone.any():
+            live = (~gone).arg_true()
+            encoded = self._values.encode(frame.filter(~gone)).to_arrow()
+            rows = np.full(frame.height, -1, dtype=np.int64)
+            rows[live.to_numpy()] = np.arange(len(live))
+            values = BytesColumn(encoded.take(pa.array(rows, mask=rows < 0)))
+        else:
+            values = self._values.encode(frame)
+        if self.topic.windowed:
+            keys = _join_windowed(keys, frame[WINDOW_START])
+        return Records(keys, values, frame[TIME].to_physical().to_numpy())
+
+
+def _by_partition(
+    records: Records, partitions: NDArray[np.int32]
+) -> list[tuple[int, Records, NDArray[np.uint32]]]:
+    first = int(partitions[0])
+    if (partitions == first).all():
+        return [(first, records, np.arange(len(records), dtype=np.uint32))]
+    order = np.argsort(partitions, kind="stable").astype(np.uint32)
+    bounds = np.flatnonzero(np.diff(partitions[order])) + 1
+    pieces = []
+    for rows in np.split(order, bounds):
+        part = Records(records.keys.take(rows), records.values.take(rows), records.timestamps[rows])
+        pieces.append((int(partitions[rows[0]]), part, rows))
+    return pieces
+
+
+def _join_windowed(keys: BytesColumn, starts: pl.Series) -> BytesColumn:
+    stamps = starts.cast(TIME_TYPE).to_physical().to_numpy().astype(">i8")
+    suffix = pa.Array.from_buffers(
+        pa.binary(_START_BYTES), len(stamps), [None, pa.py_buffer(stamps.tobytes())]
+    ).cast(pa.binary())
+    return BytesColumn(pc.binary_join_element_wise(keys.to_arrow(), suffix, b""))
+
+
+def _split_windowed(keys: BytesColumn) -> tuple[BytesColumn, NDArray[np.int64]]:
+    array = keys.to_arrow()
+    lengths = pc.binary_length(array).to_numpy(zero_copy_only=False)
+    if len(lengths) and not (lengths >= _START_BYTES).all():
+        raise DeclarationError(
+            "expected windowed keys, with the window's start in the last eight bytes",
+            hint="read the topic as one without windows",
+        )
+    tails = b"".join(pc.binary_slice(array, -_START_BYTES).to_pylist())
+    starts = np.frombuffer(tails, dtype=">i8").astype(np.int64)
+    return BytesColumn(pc.binary_slice(array, 0, -_START_BYTES)), starts

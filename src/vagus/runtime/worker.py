@@ -1,0 +1,383 @@
+"""The worker: one loop that takes a batch, computes, and commits.
+
+This is the only place where data moves. Each turn reads the partitions that this member of the
+application's group owns, takes what can be processed through the tasks, and commits positions,
+outputs, state changes and dead letters in one transaction. If anything fails before the commit is
+done, nothing of the turn has happened, and a new worker starts from the last commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import polars as pl
+
+from vagus.errors import EncodeError, VagusError
+from vagus.events import Metadata
+from vagus.hub import Records, TopicPartition
+from vagus.runtime.batch import Batch, Failure, Origin, Origins, Retry, Stopped
+from vagus.runtime.deadletters import dead_letter_topic, to_records
+from vagus.runtime.frame import SEQ
+from vagus.runtime.intake import Intake, Rank, Replay, TaskInput, by_time
+from vagus.runtime.metrics import Metrics
+from vagus.runtime.provision import provision
+from vagus.runtime.replica import Progress, Replica, no_progress, restore
+from vagus.runtime.store import Store
+from vagus.runtime.task import Outputs, Task
+from vagus.runtime.topic import TopicCodec
+
+if TYPE_CHECKING:
+    from vagus.events import Registry
+    from vagus.hub import FetchedRecords, Hub, Member
+    from vagus.runtime.topic import Topic
+    from vagus.runtime.topology import SubTopology, Topology
+
+log = logging.getLogger("vagus")
+
+CommitPoint = Literal["read", "processed", "written", "committed"]
+"""The points of a turn between which a crash can fall."""
+
+_READ_RECORDS = 65_536
+_READ_BYTES = 8 << 20
+_BUFFERED_RECORDS = 4 * _READ_RECORDS  # of one partition, while another one lags behind
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a worker does when an event can't be processed, and how it takes part in its group."""
+
+    on_error: Literal["dead-letter", "stop"] = "dead-letter"
+    retry: Retry = field(default_factory=Retry)
+    session_timeout_s: float = 45.0
+
+
+@dataclass(slots=True)
+class _Running:
+    task: Task
+    intake: Intake
+    last_input_s: float
+    idle_told: bool = False
+
+
+@dataclass(slots=True)
+class _Turn:
+    """What one turn is to commit."""
+
+    batches: dict[TopicPartition, list[Records]] = field(default_factory=dict)
+    positions: dict[TopicPartition, int] = field(default_factory=dict)
+    dead: list[tuple[Failure, Origin]] = field(default_factory=list)
+    busy: bool = False
+
+    def write(self, partition: TopicPartition, records: Records) -> None:
+        self.batches.setdefault(partition, []).append(records)
+
+
+class Worker:
+    """A member of an application's consumer group, with its tasks.
+
+    `at` is called at each point of a turn; tests put crashes there.
+    """
+
+    def __init__(
+        self,
+        app: str,
+        topology: Topology,
+        hub: Hub,
+        registry: Registry,
+        *,
+        policy: Policy | None = None,
+        metrics: Metrics | None = None,
+        progress: Progress = no_progress,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+        rank: Rank = by_time,
+        at: Callable[[CommitPoint], None] = lambda point: None,
+    ) -> None:
+        self.app = app
+        self.metrics = metrics or Metrics()
+        self._hub, self._registry = hub, registry
+        self._policy = policy or Policy()
+        self._progress, self._clock, self._sleep, self._at = progress, clock, sleep, at
+        self._rank = rank
+        self._subs = [sub for sub in topology.subtopologies() if sub.sources]
+        self._counts = provision(hub, app, topology)
+        self._codecs: dict[str, TopicCodec] = {}
+        self._topics: dict[str, Topic] = topology.topics()
+        self._running: dict[tuple[int, int], _Running] = {}
+        self._async: asyncio.Runner | None = None
+        self._replicas = {
+            name: Replica(hub, topic, registry, metrics=self.metrics, progress=progress)
+            for name, topic in topology.broadcasts().items()
+        }
+        self._paused: set[TopicPartition] = set()
+        self._stopping = False
+        self._member: Member = hub.join(
+            app,
+            [source.topic.name for source in topology.sources()],
+            on_assigned=self._assigned,
+            on_revoked=self._revoked,
+            session_timeout_s=self._policy.session_timeout_s,
+            client_id=app,
+        )
+
+    # The loop
+
+    def run(self) -> None:
+        """Work until `stop`. Raises what stopped it otherwise."""
+        try:
+            while not self._stopping:
+                self.turn(wait_s=self._patience())
+        finally:
+            self.close()
+
+    def stop(self) -> None:
+        """Finish the turn at hand, and no other. May be called by any thread."""
+        self._stopping = True
+        self._member.wakeup()
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._member.close()
+        for replica in self._replicas.values():
+            replica.close()
+        if self._async is not None:
+            self._async.close()
+            self._async = None
+        self._running.clear()
+
+    @property
+    def assignment(self) -> frozenset[TopicPartition]:
+        """The partitions that this worker owns."""
+        return self._member.assignment
+
+    def turn(self, *, wait_s: float = 0.0) -> bool:
+        """Take a batch, compute, commit; whether there was anything to do."""
+        reads = self._member.read(
+            max_records=_READ_RECORDS, max_bytes=_READ_BYTES, wait_s=wait_s
+        )
+        self._at("read")
+        for replica in self._replicas.values():
+            replica.refresh()
+        for read in reads:
+            self._take_in(read)
+        ends, positions = self._member.ends(), self._member.positions()
+        behind = {tp for tp, at in positions.items() if at < ends.get(tp, at)}
+        turn = _Turn()
+        for running in list(self._running.values()):
+            given = running.intake.take(behind)
+            if given is not None:
+                self._process(running, given, turn)
+            else:
+                self._idle(running, turn, behind)
+        if turn.busy:
+            self._commit(turn)
+        self._throttle()
+        return turn.busy or bool(reads)
+
+    def _take_in(self, read: FetchedRecords) -> None:
+        self.metrics.add("records_in", read.partition.topic, len(read))
+        for running in self._running.values():
+            if read.partition in running.task.inputs:
+                running.intake.add(read, self._codec(read.partition.topic).decode(read))
+
+    def _process(self, running: _Running, given: TaskInput, turn: _Turn) -> None:
+        turn.busy = True
+        running.last_input_s, running.idle_told = self._clock(), False
+        turn.positions.update(given.positions)
+        turn.dead += [(failure, failure.origin) for failure in given.failures if failure.origin]
+        task = running.task
+        if given.count:
+            batch = self._batch(given.origins)
+            self._write(task, task.process(given.frames, batch), batch, turn)
+        for replay in given.replays:
+            self._replay(task, replay, turn)
+        self._log_changes(task, turn)
+
+    def _replay(self, task: Task, replay: Replay, turn: _Turn) -> None:
+        batch = self._batch(replay.origins)
+        try:
+            nodes = task.replay_path(replay.step)
+        except VagusError as error:
+            batch.fail(0, replay.step, error)
+            turn.dead += [(failure, batch.origins[0]) for failure in batch.failures]
+            return
+        self._write(task, task.process({replay.topic: replay.frame}, batch, nodes), batch, turn)
+
+    def _idle(self, running: _Running, turn: _Turn, behind: Collection[TopicPartition]) -> None:
+        idle_s = running.task.idle_s
+        if idle_s is None or running.idle_told or any(tp in behind for tp in running.task.inputs):
+            return
+        silent_s = self._clock() - running.last_input_s
+        if silent_s < idle_s:
+            return
+        running.idle_told = True
+        batch = self._batch(Origins())
+        batch.idle_s = silent_s
+        outputs = running.task.process({}, batch)
+        self._write(running.task, outputs, batch, turn)
+        self._log_changes(running.task, turn)
+        turn.busy = turn.busy or bool(turn.batches)
+
+    def _batch(self, origins: Origins) -> Batch:
+        return Batch(
+            origins=origins,
+            metrics=self.metrics,
+            broadcast={name: replica.store for name, replica in self._replicas.items()},
+            retry=self._policy.retry,
+            sleep=self._sleep,
+            run_async=self._run_async,
+        )
+
+    def _run_async(self, coroutine: Any) -> Any:
+        if self._async is None:
+            self._async = asyncio.Runner()
+        return self._async.run(coroutine)
+
+    # Outputs
+
+    def _write(self, task: Task, outputs: Outputs, batch: Batch, turn: _Turn) -> None:
+        for sink, frame in outputs:
+            topic = sink.topic
+            if not topic.follows_inputs:
+                self.metrics.add("records_out", topic.name, frame.height)
+            for number, records, seqs in self._encode(sink.name, topic, task, frame, batch):
+                if batch.origins.has_headers:
+                    records = _with_headers(records, seqs, batch, same_event=topic.follows_inputs)
+                turn.write(TopicPartition(topic.name, number), records)
+        for failure in batch.failures:
+            turn.dead.append((failure, batch.origins[failure.seq]))
+
+    def _encode(
+        self, step: str, topic: Topic, task: Task, frame: pl.DataFrame, batch: Batch
+    ) -> list[tuple[int, Records, np.ndarray[Any, Any]]]:
+        codec, count = self._codec(topic.name), self._counts[topic.name]
+        try:
+            pieces = codec.encode(frame, count, unkeyed_partition=task.partition)
+        except EncodeError as error:
+            wrong = pl.Series(error.rows, dtype=pl.Int64)
+            for seq in frame[SEQ].gather(wrong).unique().to_list():
+                batch.fail(seq, step, error)
+            rest = frame.with_row_index("_at").filter(~pl.col("_at").is_in(wrong.implode()))
+            return self._encode(step, topic, task, rest.drop("_at"), batch)
+        seqs = frame[SEQ].to_numpy()
+        return [(number, records, seqs[rows]) for number, records, rows in pieces]
+
+    def _log_changes(self, task: Task, turn: _Turn) -> None:
+        for spec, rows in task.changes():
+            records = self._codec(spec.topic.name).records(rows)
+            turn.write(TopicPartition(spec.topic.name, task.partition), records)
+
+    def _commit(self, turn: _Turn) -> None:
+        self._at("processed")
+        if turn.dead and self._policy.on_error == "stop":
+            failure, origin = turn.dead[0]
+            raise Stopped(
+                f"step {failure.step!r} failed: {failure.error}",
+                where=f"{origin.topic}, partition {origin.partition}, offset {origin.offset}",
+                hint='mend the step, or let such events go to the dead letters (on_error="dead-'
+                'letter")',
+            )
+        if turn.dead:
+            letters = TopicPartition(dead_letter_topic(self.app), 0)
+            turn.write(letters, to_records(turn.dead))
+            for failure, _ in turn.dead:
+                self.metrics.add("dead_letters", failure.step)
+                log.warning("step %s: %s (now a dead letter)", failure.step, failure.error)
+        transaction = self._member.begin()
+        try:
+            transaction.append(
+                [(tp, Records.concat(parts)) for tp, parts in turn.batches.items()]
+            )
+            self._at("written")
+            transaction.commit(turn.positions)
+        except BaseException:
+            transaction.abort()
+            raise
+        self.metrics.add("commits", self.app)
+        self._at("committed")
+
+    # Partitions
+
+    def _assigned(self, partitions: Collection[TopicPartition]) -> None:
+        owned = self._member.assignment | set(partitions)
+        for sub in self._subs:
+            numbers = {tp.partition for tp in owned if tp.topic == sub.sources[0].topic.name}
+            for number in sorted(numbers):
+                inputs = {TopicPartition(source.topic.name, number) for source in sub.sources}
+                if (sub.number, number) not in self._running and inputs <= owned:
+                    self._start(sub, number, inputs)
+
+    def _start(self, sub: SubTopology, number: int, inputs: set[TopicPartition]) -> None:
+        stores: dict[str, Store] = {}
+        for step in sub.steps:
+            for spec in step.stores:
+                partition = TopicPartition(spec.topic.name, number)
+                if spec.logged:
+                    ends = self._hub.offsets([partition], "latest")
+                else:  # the task reads this topic itself, and goes on from its position
+                    ends = self._hub.committed(self.app, [partition])
+                store = stores[spec.name] = Store.for_topic(spec.topic)
+                restore(self._hub, store, self._codec(spec.topic.name), ends, self._progress)
+        task = Task(sub, number, stores)
+        intake = Intake(self.app, inputs, self._rank)
+        self._running[sub.number, number] = _Running(task, intake, self._clock())
+
+    def _revoked(self, partitions: Collection[TopicPartition]) -> None:
+        # Every turn commits before it ends, so that nothing is under way here.
+        gone = set(partitions)
+        self._paused -= gone
+        for at, running in list(self._running.items()):
+            if gone & set(running.task.inputs):
+                del self._running[at]
+
+    def _throttle(self) -> None:
+        """Stop reading partitions that run far ahead of others of their task."""
+        full = {
+            tp
+            for running in self._running.values()
+            for tp in running.task.inputs
+            if running.intake.pending(tp) > _BUFFERED_RECORDS
+        }
+        if full != self._paused:
+            self._member.resume(self._paused - full)
+            self._member.pause(full - self._paused)
+            self._paused = full
+
+    def _patience(self) -> float:
+        """How long a read may wait: until the next task is due to be told that it is idle."""
+        due = [
+            running.last_input_s + running.task.idle_s - self._clock()
+            for running in self._running.values()
+            if running.task.idle_s is not None and not running.idle_told
+        ]
+        return max(0.0, min([1.0, *due]))
+
+    def _codec(self, topic: str) -> TopicCodec:
+        if topic not in self._codecs:
+            self._codecs[topic] = TopicCodec(self._topics[topic], self._registry)
+        return self._codecs[topic]
+
+
+def _with_headers(
+    records: Records, seqs: np.ndarray[Any, Any], batch: Batch, *, same_event: bool
+) -> Records:
+    headers = batch.origins.headers(seqs)
+    if not same_event:
+        headers = [_effect(of) for of in headers]
+    if not any(headers):
+        return records
+    return Records(records.keys, records.values, records.timestamps, headers)
+
+
+def _effect(cause: tuple[tuple[str, bytes], ...]) -> tuple[tuple[str, bytes], ...]:
+    """The headers of an event that came of one with these headers."""
+    if not cause:
+        return ()
+    metadata = Metadata.from_headers(cause)
+    return metadata.caused().to_headers() if metadata else ()

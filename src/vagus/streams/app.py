@@ -1,0 +1,331 @@
+"""The application: topics, tables, and what is done with them."""
+
+from __future__ import annotations
+
+import re
+import types
+import typing
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from vagus.errors import DeclarationError, nearest
+from vagus.events import Event, Field, RecordSchema
+from vagus.hub import TopicConfig
+from vagus.runtime.batch import Retry
+from vagus.runtime.topic import Topic
+from vagus.runtime.topology import Source, Step, StoreSpec, Topology
+from vagus.runtime.worker import Policy
+from vagus.streams.duration import Duration, duration_ms
+from vagus.streams.fields import key_kind
+from vagus.streams.flow import Flow
+from vagus.streams.steps import stateless
+from vagus.streams.steps import table as table_steps
+from vagus.streams.stream import Stream
+from vagus.streams.table import Table
+
+if TYPE_CHECKING:
+    from vagus.streams.describe import Description
+
+_Handler = TypeVar("_Handler", bound=Callable[..., Any])
+
+_NAME = re.compile(r"[a-zA-Z0-9._-]{1,200}")
+
+
+class App:
+    """A service or pipeline: what it reads, what it does, what it writes.
+
+    Declaring an application does no I/O: it can be imported, drawn and tested without a hub.
+    `name` is its consumer group, and the beginning of the names of its own topics. `on_error`
+    says what becomes of an event that can't be processed: it is set apart among the dead letters,
+    or the application stops. `retry` says how often your functions are tried before that.
+
+    >>> import vagus as vg
+    >>> vg.App("fleet").name
+    'fleet'
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        on_error: Literal["dead-letter", "stop"] = "dead-letter",
+        retry: Retry | None = None,
+    ) -> None:
+        if not _NAME.fullmatch(name):
+            raise DeclarationError(
+                f"expected a name of letters, digits, '.', '_' and '-', got {name!r}",
+                hint="it becomes part of topic names",
+            )
+        if on_error not in ("dead-letter", "stop"):
+            raise DeclarationError(
+                f"expected on_error='dead-letter' or 'stop', got {on_error!r}", where=name
+            )
+        self.name = name
+        self.policy = Policy(on_error=on_error, retry=retry or Retry())
+        self._topology = Topology()
+        self._topics: dict[str, Topic] = {}
+        self._tables: dict[str, Topic] = {}
+
+    def __repr__(self) -> str:
+        return f"App({self.name!r}, topics={sorted(self._topics)})"
+
+    @property
+    def topology(self) -> Topology:
+        """What the runtime runs."""
+        return self._topology
+
+    @property
+    def topics(self) -> dict[str, Topic]:
+        """The declared topics, by name."""
+        return dict(self._topics)
+
+    @property
+    def tables(self) -> dict[str, Topic]:
+        """The topics that can be queried as tables, by name."""
+        return dict(self._tables)
+
+    # Inputs
+
+    def topic(
+        self,
+        name: str,
+        event_type: Any,
+        *,
+        key: str | None = None,
+        time: str | None = None,
+        partitions: int = 1,
+        retention: Duration | None = None,
+        retention_bytes: int | None = None,
+        form: Literal["avro", "json"] = "avro",
+    ) -> Stream:
+        """Declare a topic; the result is the stream of its events, and a place to write to.
+
+        `event_type` is an event class, or several joined by `|`. `key` and `time` name the fields
+        that are an event's key and its time; without them events have no key (in Python they can
+        be sent with one), and the time at which they were sent. `partitions`, `retention` and
+        `retention_bytes` (of one partition) are used if the topic has yet to be created; events
+        are kept for ever by default. `form` is how events are written.
+        """
+        config = TopicConfig(
+            partitions=partitions,
+            retention_s=None if retention is None else duration_ms(retention) / 1000,
+            retention_bytes=retention_bytes,
+        )
+        topic = self._register(_typed(name, event_type, key, time, config, form))
+        return Stream(
+            self,
+            self._source(topic),
+            _fields(topic),
+            topic.key,
+            topic.key_kind,
+            event_types=_types(event_type),
+            base=name,
+        )
+
+    def table(
+        self,
+        name: str,
+        event_type: type[Event],
+        *,
+        key: str,
+        time: str | None = None,
+        partitions: int = 1,
+        form: Literal["avro", "json"] = "avro",
+        kept: bool = False,
+    ) -> Table:
+        """Declare a compacted topic that is read by key: the last event of each key is its row.
+
+        `kept` has every worker keep the rows of its partitions even if no join needs them;
+        `filter` then leaves out deletions of rows that it never gave on.
+        """
+        config = TopicConfig(partitions=partitions, cleanup="compact")
+        topic = self._register(_typed(name, event_type, key, time, config, form), view=True)
+        process = table_steps.rows(name)
+        step_name = f"{name} (rows)"
+        if step_name in self._topology:
+            node = self._topology[step_name]
+        else:
+            source = self._source(topic)
+            node = self._topology.add(
+                Step(
+                    step_name,
+                    (source,),
+                    make=lambda stores: process,
+                    empty=topic.empty,
+                    label="rows by key",
+                )
+            )
+        table = Table(
+            self,
+            node,
+            _fields(topic),
+            key,
+            topic.key_kind,
+            event_types=_types(event_type),
+            base=name,
+            topic=topic,
+            spec=StoreSpec(topic, logged=False),
+        )
+        if kept:
+            from dataclasses import replace
+
+            return replace(table, node=table._kept()[0])
+        return table
+
+    # Side effects
+
+    def on(self, flow: Flow) -> Callable[[_Handler], _Handler]:
+        """Call the decorated function, plain or async, with each event of a stream or table.
+
+        It is for effects outside of Vagus, and is called before the commit: at least once, and
+        again after a crash. Deletions have no event and are passed over.
+        """
+        reader, empty = flow._reader(), flow.empty
+
+        def decorate(handler: _Handler) -> _Handler:
+            called = getattr(handler, "__name__", type(handler).__name__)
+            name = self._step_name(f"{flow.base}.on {called}")
+            self._topology.add(
+                Step(
+                    name,
+                    (flow.node,),
+                    make=lambda stores: stateless.Effect(name, handler, reader, empty),
+                    empty=empty,
+                    label=f"on {called}",
+                )
+            )
+            return handler
+
+        return decorate
+
+    def describe(self) -> Description:
+        """The topology, to print or to draw."""
+        from vagus.streams.describe import Description
+
+        return Description(self)
+
+    # For streams and tables
+
+    def _step_name(self, wanted: str) -> str:
+        """A name for a step without state: the wanted one, numbered where it is taken."""
+        name, number = wanted, 2
+        while name in self._topology:
+            name = f"{wanted} {number}"
+            number += 1
+        return name
+
+    def _source(self, topic: Topic) -> Source:
+        if topic.name in self._topology:
+            node = self._topology[topic.name]
+            assert isinstance(node, Source)
+            return node
+        return self._topology.add(Source(topic.name, topic=topic))
+
+    def _register(self, topic: Topic, *, view: bool = False) -> Topic:
+        known = self._topics.get(topic.name)
+        if known is None:
+            self._topics[topic.name] = known = topic
+        elif _shape(known) != _shape(topic):
+            raise DeclarationError(
+                f"topic {topic.name!r} is declared twice, in different ways",
+                where=self.name,
+                hint="declare it once and use the result in both places",
+            )
+        if view:
+            self._tables[topic.name] = known
+        return known
+
+    def _declared(self, stream: Flow) -> Topic:
+        if not isinstance(stream.node, Source):
+            raise DeclarationError(
+                f"expected a topic to write to, got the stream {stream.node.name!r}",
+                hint="pass what app.topic(...) returned, or a topic's name",
+            )
+        return stream.node.topic
+
+    def _output(
+        self,
+        name: str,
+        flow: Flow,
+        event_type: type[Event] | None,
+        *,
+        partitions: int = 1,
+        retention: Duration | None = None,
+        retention_bytes: int | None = None,
+        compact: bool = False,
+        form: Literal["avro", "json"] = "avro",
+    ) -> Topic:
+        if event_type is None and name in self._topics:
+            return self._topics[name]
+        config = TopicConfig(
+            partitions=partitions,
+            cleanup="compact" if compact else "delete",
+            retention_s=None if retention is None else duration_ms(retention) / 1000,
+            retention_bytes=retention_bytes,
+        )
+        topic = flow._topic(name, config, form=form)
+        if event_type is not None:
+            from dataclasses import replace
+
+            topic = replace(topic, schemas=(RecordSchema.of(event_type),))
+        return self._register(topic)
+
+
+def _types(event_type: Any) -> tuple[type[Event], ...]:
+    """The classes of `A`, `A | B` or `Union[A, B]`."""
+    union = isinstance(event_type, types.UnionType) or typing.get_origin(event_type) is typing.Union
+    found = typing.get_args(event_type) if union else (event_type,)
+    for one in found:
+        if not (isinstance(one, type) and issubclass(one, Event)):
+            raise DeclarationError(
+                f"expected an event class, got {one!r}",
+                hint="class Name(vg.Event): ..., or several joined by |",
+            )
+    return tuple(found)
+
+
+def _typed(
+    name: str,
+    event_type: Any,
+    key: str | None,
+    time: str | None,
+    config: TopicConfig,
+    form: Literal["avro", "json"],
+) -> Topic:
+    schemas = tuple(RecordSchema.of(one) for one in _types(event_type))
+    kind = "str"
+    for schema in schemas:
+        for what, field in (("key", key), ("time", time)):
+            if field is not None and field not in schema.fields:
+                raise DeclarationError(
+                    f"{schema.name} has no field {field!r} to be its {what}",
+                    where=f"topic {name!r}",
+                    hint=nearest(field, schema.fields) or f"it has {', '.join(schema.fields)}",
+                )
+        if key is not None:
+            kind = key_kind(f"topic {name!r}", schema.fields[key].dtype)
+        if time is not None and schema.fields[time].dtype.base_type().__name__ != "Datetime":
+            raise DeclarationError(
+                f"expected the time field {time!r} to be a datetime",
+                where=f"topic {name!r}",
+            )
+    return Topic(name, schemas, key, kind, time, config, form)  # type: ignore[arg-type]
+
+
+def _fields(topic: Topic) -> dict[str, Field]:
+    fields: dict[str, Field] = {}
+    several = len(topic.schemas) > 1
+    for schema in topic.schemas:
+        for name, field in schema.fields.items():
+            shared = all(name in other.fields for other in topic.schemas)
+            fields.setdefault(name, field if shared else Field.of(name, field.dtype))
+    if several:
+        import polars as pl
+
+        fields = {"_type": Field.of("_type", pl.String()), **fields}
+    return fields
+
+
+def _shape(topic: Topic) -> tuple[Any, ...]:
+    schemas = tuple(schema.json for schema in topic.schemas)
+    return (schemas, topic.key, topic.key_kind, topic.time, topic.form, topic.windowed)

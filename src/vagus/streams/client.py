@@ -1,0 +1,243 @@
+"""The client: sends events to an application's topics and reads them, from Python."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import polars as pl
+
+from vagus.errors import EncodeError
+from vagus.hub import Records, TopicExists, TopicPartition, connect
+from vagus.hub.schemas import HubRegistry
+from vagus.runtime.frame import KEY, TIME, TIME_TYPE, TOMBSTONE
+from vagus.runtime.topic import WINDOW_START, Topic, TopicCodec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from vagus.events import Event, Metadata, Registry
+    from vagus.hub import Acks, Hub
+    from vagus.streams.app import App
+    from vagus.streams.flow import Flow
+
+
+class Client:
+    """Typed access to a hub's topics, as an application declares them.
+
+    Topics that are missing are created when they are first sent to.
+
+    >>> import vagus as vg
+    >>> class Reading(vg.Event):
+    ...     sensor: str
+    ...     celsius: float
+    >>> app = vg.App("weather")
+    >>> readings = app.topic("reading", Reading, key="sensor")
+    >>> with vg.Client(app, ":memory:") as client:
+    ...     client.send(readings, Reading(sensor="roof", celsius=21.5))
+    ...     client.read(readings).select("sensor", "celsius").row(0)
+    ('roof', 21.5)
+    """
+
+    def __init__(
+        self,
+        app: App,
+        hub: Hub | str = "vagus.db",
+        *,
+        registry: Registry | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.app = app
+        self._own = isinstance(hub, str)
+        self.hub: Hub = connect(hub) if isinstance(hub, str) else hub
+        self.registry: Registry = registry or HubRegistry(self.hub)
+        self._clock = clock
+        self._codecs: dict[str, TopicCodec] = {}
+        self._counts: dict[str, int] = {}
+
+    def send(
+        self,
+        topic: Flow | str,
+        events: Event | Iterable[Event] | pl.DataFrame,
+        *,
+        key: Any = None,
+        acks: Acks = "all",
+        metadata: Metadata | None = None,
+    ) -> dict[TopicPartition, int]:
+        """Append events, or a frame of them; the offset after the last one in each partition.
+
+        `key` is for topics that name no key field. Raises EncodeError if an event doesn't fit.
+        """
+        typed = self.topic(topic)
+        frame = self._frame(typed, events, key)
+        return self._append(typed, frame, acks, metadata)
+
+    def delete(
+        self, table: Flow | str, keys: Any | Sequence[Any], *, acks: Acks = "all"
+    ) -> dict[TopicPartition, int]:
+        """Append deletions of these keys to a table's topic."""
+        typed = self.topic(table)
+        listed = keys if isinstance(keys, (list, tuple)) else [keys]
+        frame = typed.empty.clear(len(listed)).with_columns(
+            pl.Series(KEY, listed, dtype=typed.key_type),
+            pl.lit(self._now_ms()).cast(TIME_TYPE).alias(TIME),
+            pl.lit(True).alias(TOMBSTONE),
+        )
+        return self._append(typed, frame, acks, None)
+
+    def read(self, topic: Flow | str, *, offsets: bool = False) -> pl.DataFrame:
+        """All that is in a topic now, partition by partition, with `_key`, `_time`, `_tombstone`.
+
+        With `offsets` also `_partition` and `_offset`. Raises DecodeError for events that can't
+        be read.
+        """
+        from vagus.errors import DecodeError
+
+        typed = self.topic(topic)
+        count = self._partition_count(typed)
+        partitions = [TopicPartition(typed.name, number) for number in range(count)]
+        ends = self.hub.offsets(partitions, "latest")
+        frames: dict[int, list[pl.DataFrame]] = {number: [] for number in range(count)}
+        with self.hub.reader(self.hub.offsets(partitions, "earliest")) as reader:
+            while any(at < ends[tp] for tp, at in reader.positions().items()):
+                for read in reader.read(wait_s=1.0):
+                    decoded = self._codec(typed).decode(read)
+                    for failure in decoded.failures:
+                        raise DecodeError(
+                            failure.error,
+                            where=f"{typed.name}, partition {read.partition.partition}, offset "
+                            f"{read.offsets[failure.row]}",
+                        )
+                    frame = decoded.frame.with_columns(
+                        pl.lit(read.partition.partition).cast(pl.Int32).alias("_partition"),
+                        pl.Series("_offset", read.offsets).gather(decoded.frame["_row"]),
+                    )
+                    frames[read.partition.partition].append(frame)
+        extra = ["_partition", "_offset"] if offsets else []
+        columns = [*extra, KEY, TIME, TOMBSTONE, *_values(typed)]
+        pieces = [frame for number in sorted(frames) for frame in frames[number]]
+        if not pieces:
+            kinds = {"_partition": pl.Int32(), "_offset": pl.Int64()}
+            schema = {**kinds, **typed.empty.schema}
+            return pl.DataFrame(schema={name: schema[name] for name in columns})
+        return pl.concat([frame.select(columns) for frame in pieces])
+
+    def topic(self, topic: Flow | str) -> Topic:
+        """The declared topic that a name, a stream or a table stands for."""
+        from vagus.errors import DeclarationError, nearest
+
+        name = topic if isinstance(topic, str) else topic.base
+        if name not in self.app.topics:
+            raise DeclarationError(
+                f"no topic {name!r} is declared",
+                where=self.app.name,
+                hint=nearest(name, self.app.topics)
+                or f"there are {', '.join(sorted(self.app.topics))}",
+            )
+        return self.app.topics[name]
+
+    def close(self) -> None:
+        """Close the hub, if it was opened here."""
+        if self._own:
+            self.hub.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _now_ms(self) -> int:
+        return int(self._clock() * 1000)
+
+    def _codec(self, topic: Topic) -> TopicCodec:
+        if topic.name not in self._codecs:
+            self._codecs[topic.name] = TopicCodec(topic, self.registry)
+        return self._codecs[topic.name]
+
+    def _partition_count(self, topic: Topic) -> int:
+        if topic.name not in self._counts:
+            try:
+                self.hub.create_topic(topic.name, topic.config)
+            except TopicExists:
+                pass
+            self._counts[topic.name] = self.hub.describe_topic(topic.name).config.partitions
+        return self._counts[topic.name]
+
+    def _frame(
+        self, topic: Topic, events: Event | Iterable[Event] | pl.DataFrame, key: Any
+    ) -> pl.DataFrame:
+        if isinstance(events, pl.DataFrame):
+            frame = events
+        else:
+            frame = self._typed_frame(topic, events)
+        now = pl.lit(self._now_ms()).cast(TIME_TYPE)
+        moment = pl.col(topic.time).cast(TIME_TYPE) if topic.time else now
+        keyed = pl.col(topic.key) if topic.key else pl.lit(key)
+        if KEY not in frame.columns:
+            frame = frame.with_columns(keyed.cast(topic.key_type).alias(KEY))
+        if TIME not in frame.columns:
+            frame = frame.with_columns(moment.alias(TIME))
+        if TOMBSTONE not in frame.columns:
+            frame = frame.with_columns(pl.lit(False).alias(TOMBSTONE))
+        return frame
+
+    def _typed_frame(self, topic: Topic, events: Event | Iterable[Event]) -> pl.DataFrame:
+        listed = list(events) if isinstance(events, Iterable) else [events]
+        known = {schema.event_type: schema for schema in topic.schemas}
+        for event in listed:
+            if type(event) not in known:
+                wanted = " or ".join(schema.name for schema in topic.schemas)
+                raise EncodeError(
+                    f"expected {wanted}, got {type(event).__name__}", where=f"topic {topic.name!r}"
+                )
+        if len(topic.schemas) == 1:
+            event_type = topic.schemas[0].event_type
+            assert event_type is not None
+            return event_type.to_frame(listed)
+        parts = []
+        for event_type, schema in known.items():
+            rows = [row for row, event in enumerate(listed) if type(event) is event_type]
+            if rows and event_type is not None:
+                part = event_type.to_frame([listed[row] for row in rows])
+                at = pl.Series("_at", rows)
+                parts.append(part.with_columns(pl.lit(schema.name).alias("_type"), at))
+        if not parts:
+            return topic.empty.drop(KEY, TIME, TOMBSTONE)
+        frame = pl.concat(parts, how="diagonal").sort("_at").drop("_at")
+        missing = [pl.lit(None, t).alias(n) for n, t in topic.columns.items() if n not in frame]
+        return frame.with_columns(missing)
+
+    def _append(
+        self, topic: Topic, frame: pl.DataFrame, acks: Acks, metadata: Metadata | None
+    ) -> dict[TopicPartition, int]:
+        if frame[TIME].null_count() or (frame.height and frame[TIME].to_physical().min() < 0):  # type: ignore[operator]
+            raise EncodeError(
+                "expected every event to have a time since 1970", where=f"topic {topic.name!r}"
+            )
+        pieces = self._codec(topic).encode(frame, self._partition_count(topic))
+        batches = []
+        for number, records, _ in pieces:
+            if metadata is not None:
+                headers = [metadata.to_headers()] * len(records)
+                records = Records(records.keys, records.values, records.timestamps, headers)
+            batches.append((TopicPartition(topic.name, number), records))
+        firsts = self.hub.append(batches, acks=acks)
+        return {
+            partition: first + len(records) if first >= 0 else -1
+            for (partition, records), first in zip(batches, firsts, strict=True)
+        }
+
+
+def _values(topic: Topic) -> list[str]:
+    columns = list(topic.columns)
+    if topic.windowed and WINDOW_START not in columns:
+        columns.append(WINDOW_START)
+    return columns

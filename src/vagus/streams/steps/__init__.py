@@ -1,0 +1,1 @@
+"""What the operators of a stream do to frames, one kind a file."""
