@@ -21,18 +21,20 @@ class BytesColumn:
 
     A hub on disk reads Arrow arrays, a Kafka client yields lists, the codecs want now one and
     now the other. The column starts in the form it was given and makes the other one once, when
-    it is first asked for.
+    it is first asked for. Columns put one after another are only copied into one when that
+    is asked for, too.
 
     >>> column = BytesColumn([b"a", None])
     >>> len(column), column.null_count, column.to_arrow().to_pylist()
     (2, 1, [b'a', None])
     """
 
-    __slots__ = ("_array", "_list")
+    __slots__ = ("_array", "_list", "_parts")
 
     def __init__(self, values: Sequence[bytes | None] | pa.BinaryArray) -> None:
         self._list: list[bytes | None] | None = None
         self._array: pa.BinaryArray | None = None
+        self._parts: list[pa.BinaryArray] = []
         if isinstance(values, pa.Array):
             self._array = values if pa.types.is_binary(values.type) else values.cast(pa.binary())
         else:
@@ -48,10 +50,15 @@ class BytesColumn:
         """The columns one after another."""
         if len(columns) == 1:
             return columns[0]
-        return cls(pa.concat_arrays([column.to_arrow() for column in columns]))
+        whole = cls([])
+        whole._list = None
+        whole._parts = [part for column in columns for part in column._arrays()]
+        return whole
 
     def __len__(self) -> int:
-        return len(self._list) if self._list is not None else len(self.to_arrow())
+        if self._list is not None:
+            return len(self._list)
+        return sum(map(len, self._arrays()))
 
     def __repr__(self) -> str:
         return f"BytesColumn({len(self)} values, {self.null_count} null)"
@@ -59,33 +66,34 @@ class BytesColumn:
     @property
     def null_count(self) -> int:
         """How many of the values are null."""
-        if self._array is not None:
-            return int(self._array.null_count)
-        assert self._list is not None
-        return self._list.count(None)
+        if self._list is not None:
+            return self._list.count(None)
+        return sum(int(part.null_count) for part in self._arrays())
 
     @property
     def nbytes(self) -> int:
         """How many bytes the values hold, without their lengths."""
-        array = self.to_arrow()
-        if not len(array):
-            return 0
-        ends = np.frombuffer(array.buffers()[1], dtype=np.int32)
-        return int(ends[array.offset + len(array)] - ends[array.offset])
+        return sum(map(_content_bytes, self._arrays()))
 
     def to_arrow(self) -> pa.BinaryArray:
         """The column as an Arrow binary array."""
         if self._array is None:
-            self._array = pa.array(self._list, pa.binary())
+            if self._parts:
+                self._array = pa.concat_arrays(self._parts)
+                self._parts = []
+            else:
+                self._array = pa.array(self._list, pa.binary())
         return self._array
 
     def to_list(self) -> list[bytes | None]:
         """The column as a list; do not change it."""
         if self._list is None:
-            assert self._array is not None
             # Polars makes Python objects of an Arrow array in half the time Arrow does itself.
-            self._list = pl.Series(self._array).to_list()
+            self._list = pl.Series(pa.chunked_array(self._arrays(), pa.binary())).to_list()
         return self._list
+
+    def _arrays(self) -> list[pa.BinaryArray]:
+        return self._parts or [self.to_arrow()]
 
     def take(self, rows: NDArray[np.integer[Any]]) -> BytesColumn:
         """The values at `rows`, in that order."""
@@ -94,3 +102,10 @@ class BytesColumn:
     def slice(self, start: int, stop: int) -> BytesColumn:
         """The values from `start` up to, but without, `stop`."""
         return BytesColumn(self.to_arrow().slice(start, stop - start))
+
+
+def _content_bytes(array: pa.BinaryArray) -> int:
+    if not len(array):
+        return 0
+    ends = np.frombuffer(array.buffers()[1], dtype=np.int32)
+    return int(ends[array.offset + len(array)] - ends[array.offset])

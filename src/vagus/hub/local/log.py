@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from vagus.hub.local.batch import EncodedBatch
     from vagus.hub.records import FetchedRecords, Records, TopicPartition
 
+_LARGE_BYTES = 64 << 10
+
 Encoded = list[tuple["TopicPartition", "list[EncodedBatch]"]]
 
 
@@ -99,17 +101,24 @@ def stored(
 ) -> Iterator[tuple[int, FetchedRecords]]:
     """Size and records of each batch from the one that holds `offset` on, read one by one."""
     found = db.execute(
-        "SELECT base_offset, last_offset, size, crc, data FROM batch WHERE partition_id = ?"
-        " AND base_offset >= coalesce((SELECT max(base_offset) FROM batch"
-        " WHERE partition_id = ? AND base_offset <= ?), 0) ORDER BY base_offset",
-        (partition_id, partition_id, offset),
+        "SELECT id, base_offset, last_offset, size, crc, iif(size < ?3, data, NULL) FROM batch"
+        " WHERE partition_id = ?1 AND base_offset >= coalesce((SELECT max(base_offset) FROM batch"
+        " WHERE partition_id = ?1 AND base_offset <= ?2), 0) ORDER BY base_offset",
+        (partition_id, offset, _LARGE_BYTES),
     )
     try:
-        for base, last, size, crc, data in found:
+        for row, base, last, size, crc, data in found:
             if last >= offset:
-                yield size, batches.decode(data, crc, partition, base, last)
+                blob = data if data is not None else _large(db, row)
+                yield size, batches.decode(blob, crc, partition, base, last)
     finally:
         found.close()
+
+
+def _large(db: sqlite3.Connection, row: int) -> bytes:
+    # Saves a copy, which for a large blob is worth more than opening it costs.
+    with db.blobopen("batch", "data", row, readonly=True) as blob:
+        return blob.read()
 
 
 def offset_at(db: sqlite3.Connection, partition: TopicPartition, at: At) -> int:
