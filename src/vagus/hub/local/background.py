@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vagus.hub.local.hub import LocalHub
 
 TICK_S = 0.5
+HOUSEKEEPING_EVERY_S = 5.0
 
 _log = logging.getLogger("vagus.hub")
 
@@ -34,6 +35,7 @@ class Background:
         self._thread: threading.Thread | None = None
         self._mutex = threading.Lock()
         self._next_beat = 0.0
+        self._next_housekeeping = time.monotonic() + HOUSEKEEPING_EVERY_S
 
     def start(self) -> None:
         """Start the thread if it isn't running."""
@@ -75,6 +77,17 @@ class Background:
         hub.committer.flush()
         self._beat()
         hub.checkpointer.run_if_due()
+        if time.monotonic() >= self._next_housekeeping:
+            hub.housekeeper.run_if_leased(self._pause)
+            hub.checkpointer.run()
+            self._next_housekeeping = time.monotonic() + HOUSEKEEPING_EVERY_S
+
+    def _pause(self) -> bool:
+        """Between the steps of housekeeping, what can't wait."""
+        self._hub.committer.flush()
+        self._beat()
+        self._hub.checkpointer.run_if_due()
+        return self._stopping
 
     def _beat(self) -> None:
         """Say that this process' members are alive, and expel those that are silent."""

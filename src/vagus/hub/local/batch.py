@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +62,9 @@ def encode(records: Records) -> list[EncodedBatch]:
 
 def encode_fetched(records: FetchedRecords) -> EncodedBatch:
     """Records that have their offsets already (packing, compaction) as one batch."""
-    return _encode_one(records, records.offsets - records.offsets[0])
+    first = int(records.offsets[0])
+    batch = _encode_one(records, records.offsets - first)
+    return replace(batch, last_delta=records.next_offset - 1 - first)
 
 
 def decode(

@@ -13,8 +13,11 @@ from vagus.errors import Fenced, HubError
 from vagus.hub.contract import Acks, Hub, Member, Reader, TopicConfig, Transaction
 from vagus.hub.local import groups, log, topics
 from vagus.hub.local.background import Background
+from vagus.hub.local.backup import backup
+from vagus.hub.local.check import CheckReport, check
 from vagus.hub.local.checkpointer import Checkpointer
 from vagus.hub.local.committer import Committer
+from vagus.hub.local.housekeeping import Housekeeper
 from vagus.hub.local.member import LocalMember
 from vagus.hub.local.reader import LocalReader
 from vagus.hub.local.signal import Signal
@@ -78,6 +81,7 @@ class LocalHub(Hub):
         self.signal = Signal()
         self.committer = Committer(self.storage, self.signal)
         self.checkpointer = Checkpointer(self.storage, self.committer)
+        self.housekeeper = Housekeeper(self)
         self._background: Background | None = None
         if not self.storage.in_memory:
             self.signal.watch(self.storage)
@@ -243,13 +247,39 @@ class LocalHub(Hub):
                 free_bytes=one("PRAGMA freelist_count") * one("PRAGMA page_size"),
                 topics=one("SELECT count(*) FROM topic"),
                 partitions=one("SELECT count(*) FROM partition"),
-                batches=one("SELECT count(*) FROM batch"),
-                records=one("SELECT coalesce(sum(count), 0) FROM batch"),
+                batches=one("SELECT count(*) FROM batch b JOIN partition p ON p.id = b.partition_id"),
+                records=one(
+                    "SELECT coalesce(sum(b.count), 0) FROM batch b"
+                    " JOIN partition p ON p.id = b.partition_id"
+                ),
                 record_bytes=one("SELECT coalesce(sum(nbytes), 0) FROM partition"),
                 groups=one("SELECT count(*) FROM consumer_group"),
             )
 
         return self._read(read)
+
+    def housekeep(self) -> None:
+        """Pack, expire, compact and give space back now, instead of some time soon.
+
+        Waits if another process is at it. Raises HubUnavailable if that takes too long.
+        """
+        self.check_usable()
+        self.housekeeper.run()
+        self.checkpointer.run()
+
+    def check(self, progress: Callable[[int, int], None] | None = None) -> CheckReport:
+        """Read everything and say what is damaged. `progress` gets batches done and in all."""
+        self.check_usable()
+        return check(self.storage, progress)
+
+    def backup(self, path: str, progress: Callable[[int, int], None] | None = None) -> None:
+        """Copy the hub, as it is at this moment, to a new file; others may go on writing.
+
+        The copy is checked, and only then gets its name. `progress` gets pages done and in all.
+        Raises HubError if there is a file already, HubUnavailable if there is no room.
+        """
+        self.check_usable()
+        backup(self.storage, path, progress)
 
     def now_ms(self) -> int:
         """The hub's clock in milliseconds."""

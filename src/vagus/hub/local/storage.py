@@ -60,6 +60,7 @@ CREATE TABLE batch (
     crc INTEGER NOT NULL,
     data BLOB NOT NULL
 ) STRICT;
+CREATE TABLE dropped (partition_id INTEGER PRIMARY KEY) STRICT;
 CREATE INDEX batch_place ON batch (partition_id, base_offset, last_offset, max_timestamp, size);
 CREATE TABLE consumer_group (
     name TEXT PRIMARY KEY,

@@ -157,14 +157,14 @@ def alter(db: sqlite3.Connection, name: str, config: TopicConfig, *, force: bool
 
 
 def delete(db: sqlite3.Connection, name: str) -> None:
-    """Remove a topic, its events and the positions in it. Raises UnknownTopic."""
+    """Remove a topic and the positions in it. Raises UnknownTopic.
+
+    Its events are out of reach at once; housekeeping removes them step by step.
+    """
     row = db.execute("SELECT id FROM topic WHERE name = ?", (name,)).fetchone()
     if row is None:
         raise UnknownTopic(name, names(db))
-    db.execute(
-        "DELETE FROM batch WHERE partition_id IN (SELECT id FROM partition WHERE topic_id = ?)",
-        row,
-    )
+    db.execute("INSERT INTO dropped SELECT id FROM partition WHERE topic_id = ?", row)
     db.execute("DELETE FROM partition WHERE topic_id = ?", row)
     db.execute("DELETE FROM position WHERE topic = ?", (name,))
     db.execute("DELETE FROM ownership WHERE topic = ?", (name,))
