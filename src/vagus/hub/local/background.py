@@ -41,9 +41,7 @@ class Background:
         """Start the thread if it isn't running."""
         with self._mutex:
             if self._thread is None and not self._stopping:
-                self._thread = threading.Thread(
-                    target=self._run, name="vagus-hub", daemon=True
-                )
+                self._thread = threading.Thread(target=self._run, name="vagus-hub", daemon=True)
                 self._thread.start()
 
     def nudge(self) -> None:

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 _STEP_PAGES = 512
 
 
-def backup(
-    storage: Storage, path: str, progress: Callable[[int, int], None] | None = None
-) -> None:
+def backup(storage: Storage, path: str, progress: Callable[[int, int], None] | None = None) -> None:
     """Copy the hub to a new file and check the copy. `progress` gets pages done and in all."""
     target = Path(path)
     if target.exists():

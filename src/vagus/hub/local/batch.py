@@ -92,9 +92,7 @@ def decode(
             return BytesColumn.nulls(count)
         places, content, validity = section(first), section(first + 1), section(first + 2)
         content = content if content is not None else pa.py_buffer(b"")
-        return BytesColumn(
-            pa.Array.from_buffers(pa.binary(), count, [validity, places, content])
-        )
+        return BytesColumn(pa.Array.from_buffers(pa.binary(), count, [validity, places, content]))
 
     deltas = numbers(7, np.int64)
     if len(deltas):
@@ -161,9 +159,7 @@ def rows(records: FetchedRecords, start: int, stop: int) -> FetchedRecords:
         records.headers[start:stop] if records.headers is not None else None,
         partition=records.partition,
         offsets=records.offsets[start:stop],
-        next_offset=(
-            records.next_offset if stop >= count else int(records.offsets[stop - 1]) + 1
-        ),
+        next_offset=(records.next_offset if stop >= count else int(records.offsets[stop - 1]) + 1),
     )
 
 
@@ -293,9 +289,7 @@ def _encode_headers(headers: Headers | None) -> list[Any]:
     return [counts, name_places, name_data, value_places, value_data]
 
 
-def _decode_headers(
-    counts: NDArray[np.int32], sections: list[pa.Buffer | None]
-) -> Headers | None:
+def _decode_headers(counts: NDArray[np.int32], sections: list[pa.Buffer | None]) -> Headers | None:
     if not len(counts):
         return None
     total = int(counts.sum())

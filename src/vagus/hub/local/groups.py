@@ -90,8 +90,10 @@ def rebalance(db: sqlite3.Connection, group: str) -> None:
     subscriptions = _subscriptions(db, group)
     wanted = frozenset().union(*subscriptions.values())
     counts = dict(
-        db.execute("SELECT t.name, count(*) FROM topic t JOIN partition p ON p.topic_id = t.id"
-                   " GROUP BY t.name")
+        db.execute(
+            "SELECT t.name, count(*) FROM topic t JOIN partition p ON p.topic_id = t.id"
+            " GROUP BY t.name"
+        )
     )
     owners: dict[TopicPartition, str] = {}
     targets: dict[TopicPartition, str | None] = {}

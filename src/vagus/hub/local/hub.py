@@ -76,6 +76,7 @@ class LocalHub(Hub):
         self._closed = False
         self._mutex = threading.Lock()
         self._readers: weakref.WeakSet[LocalReader] = weakref.WeakSet()
+        self._members: set[LocalMember] = set()
         self.storage = Storage(path)
         self.waits = not self.storage.in_memory or clock is time.time
         self.signal = Signal()
@@ -194,7 +195,7 @@ class LocalHub(Hub):
             client_id=client_id,
         )
         with self._mutex:
-            self._readers.add(member)
+            self._members.add(member)
         return member
 
     def groups(self) -> list[str]:
@@ -219,7 +220,7 @@ class LocalHub(Hub):
     def close(self) -> None:
         if self._closed or os.getpid() != self._pid:
             return
-        for reader in list(self._readers):
+        for reader in [*self._readers, *self.members()]:
             reader.close()
         if self._background is not None:
             self._background.stop()
@@ -247,7 +248,9 @@ class LocalHub(Hub):
                 free_bytes=one("PRAGMA freelist_count") * one("PRAGMA page_size"),
                 topics=one("SELECT count(*) FROM topic"),
                 partitions=one("SELECT count(*) FROM partition"),
-                batches=one("SELECT count(*) FROM batch b JOIN partition p ON p.id = b.partition_id"),
+                batches=one(
+                    "SELECT count(*) FROM batch b JOIN partition p ON p.id = b.partition_id"
+                ),
                 records=one(
                     "SELECT coalesce(sum(b.count), 0) FROM batch b"
                     " JOIN partition p ON p.id = b.partition_id"
@@ -288,12 +291,12 @@ class LocalHub(Hub):
     def members(self) -> list[LocalMember]:
         """The members of groups that this process has."""
         with self._mutex:
-            return [reader for reader in self._readers if isinstance(reader, LocalMember)]
+            return list(self._members)
 
     def left(self, member: LocalMember) -> None:
         """A member has closed."""
         with self._mutex:
-            self._readers.discard(member)
+            self._members.discard(member)
 
     def check_usable(self) -> None:
         """Raises HubError if the hub is closed, or was opened before a fork."""

@@ -68,9 +68,7 @@ class LocalMember(LocalReader, Member):
     @property
     def alive(self) -> bool:
         """Whether heartbeats are to be sent for this member."""
-        return (
-            not self._closed and self._hub.clock() - self.last_contact < POLL_INTERVAL_MAX_S
-        )
+        return not self._closed and self._hub.clock() - self.last_contact < POLL_INTERVAL_MAX_S
 
     def commit(self, positions: Mapping[TopicPartition, int]) -> None:
         self._check_open()
@@ -106,9 +104,7 @@ class LocalMember(LocalReader, Member):
         if self._transaction is not None:
             self._transaction.abort()
         self._hub.left(self)
-        self._hub.committer.submit(
-            lambda db: groups.leave(db, self.group, self.id), sync=False
-        )
+        self._hub.committer.submit(lambda db: groups.leave(db, self.group, self.id), sync=False)
 
     def _contact(self) -> None:
         self.last_contact = self._hub.clock()
@@ -170,5 +166,3 @@ class LocalMember(LocalReader, Member):
             groups.expire(db, self.group, now)
 
         self._hub.committer.submit(write, sync=False)
-
-

@@ -78,9 +78,7 @@ def names(db: sqlite3.Connection) -> list[str]:
 def create(db: sqlite3.Connection, name: str, config: TopicConfig) -> None:
     """Add a topic. Raises TopicExists."""
     if db.execute("SELECT 1 FROM topic WHERE name = ?", (name,)).fetchone():
-        raise TopicExists(
-            f"there is a topic {name!r} already", hint="use it, or delete it first"
-        )
+        raise TopicExists(f"there is a topic {name!r} already", hint="use it, or delete it first")
     made = db.execute(
         "INSERT INTO topic (name, cleanup, retention_s, retention_bytes, tombstone_retention_s)"
         " VALUES (?, ?, ?, ?, ?)",
@@ -125,9 +123,7 @@ def describe(db: sqlite3.Connection, name: str) -> TopicInfo:
 def alter(db: sqlite3.Connection, name: str, config: TopicConfig, *, force: bool) -> None:
     """Give a topic a new configuration; see `Hub.alter_topic`."""
     now = describe(db, name).config
-    topic_id, keyed = db.execute(
-        "SELECT id, keyed FROM topic WHERE name = ?", (name,)
-    ).fetchone()
+    topic_id, keyed = db.execute("SELECT id, keyed FROM topic WHERE name = ?", (name,)).fetchone()
     if config.partitions < now.partitions:
         raise HubError(
             f"expected at least {now.partitions} partitions, got {config.partitions}",

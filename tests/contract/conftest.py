@@ -1,0 +1,23 @@
+"""The hubs that the contract suite is run on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract.hubs import FileHub, HubUnderTest, MemoryHub
+from vagus.hub import Hub
+
+
+@pytest.fixture(params=["memory", "file"])
+def under_test(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HubUnderTest]:
+    made: HubUnderTest = MemoryHub() if request.param == "memory" else FileHub(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def hub(under_test: HubUnderTest) -> Hub:
+    return under_test.connect()

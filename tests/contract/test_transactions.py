@@ -1,0 +1,145 @@
+"""Outputs and positions become visible together, or not at all."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.contract.hubs import HubUnderTest, all_values, read_values, records, settle
+from vagus.errors import Fenced, HubError, UnknownTopic
+from vagus.hub import Hub, Member, TopicConfig, TopicPartition
+
+IN, OUT, ALSO = (TopicPartition(name, 0) for name in ("in", "out", "also"))
+
+
+@pytest.fixture(autouse=True)
+def topics(hub: Hub) -> None:
+    for name in ("in", "out", "also"):
+        hub.create_topic(name, TopicConfig())
+    hub.append([(IN, records([b"1", b"2", b"3"]))])
+
+
+@pytest.fixture
+def member(hub: Hub, under_test: HubUnderTest) -> Member:
+    made = hub.join("g", ["in"], session_timeout_s=under_test.session_timeout_s)
+    settle([made], [IN])
+    return made
+
+
+def test_a_commit_shows_outputs_and_positions(hub: Hub, member: Member) -> None:
+    transaction = member.begin()
+    transaction.append([(OUT, records([b"x"])), (ALSO, records([b"y"]))])
+    transaction.append([(OUT, records([b"z"]))])
+    transaction.commit({IN: 2})
+    assert all_values(hub, [OUT, ALSO]) == {OUT: [b"x", b"z"], ALSO: [b"y"]}
+    assert hub.committed("g", [IN]) == {IN: 2}
+
+
+def test_nothing_is_seen_before_the_commit(hub: Hub, member: Member) -> None:
+    transaction = member.begin()
+    transaction.append([(OUT, records([b"x"]))])
+    with hub.reader({OUT: 0}) as reader:
+        assert reader.read(wait_s=0.05) == []
+        transaction.commit({IN: 1})
+        assert read_values(reader, 1) == {OUT: [b"x"]}
+
+
+def test_nothing_of_an_aborted_transaction_is_ever_seen(hub: Hub, member: Member) -> None:
+    transaction = member.begin()
+    transaction.append([(OUT, records([b"lost"]))])
+    transaction.abort()
+    transaction.abort()
+    transaction = member.begin()
+    transaction.append([(OUT, records([b"kept"]))])
+    transaction.commit({IN: 1})
+    assert all_values(hub, [OUT]) == {OUT: [b"kept"]}
+
+
+def test_a_member_has_one_transaction_at_a_time(member: Member) -> None:
+    transaction = member.begin()
+    with pytest.raises(HubError):
+        member.begin()
+    transaction.abort()
+    member.begin().abort()
+
+
+def test_a_transaction_ends_with_its_commit(hub: Hub, member: Member) -> None:
+    transaction = member.begin()
+    transaction.commit({IN: 1})
+    with pytest.raises(HubError):
+        transaction.commit({IN: 2})
+    with pytest.raises(HubError):
+        transaction.append([(OUT, records([b"x"]))])
+    assert hub.committed("g", [IN]) == {IN: 1}
+
+
+def test_an_unknown_output_is_refused(member: Member) -> None:
+    transaction = member.begin()
+    with pytest.raises(UnknownTopic):
+        transaction.append([(TopicPartition("nothing", 0), records([b"x"]))])
+        transaction.commit({IN: 1})
+    transaction.abort()
+
+
+def test_a_replaced_member_commits_nothing(
+    hub: Hub, member: Member, under_test: HubUnderTest
+) -> None:
+    transaction = member.begin()
+    transaction.append([(OUT, records([b"zombie"]))])
+    under_test.silence(member)
+    heir = under_test.connect().join("g", ["in"], session_timeout_s=under_test.session_timeout_s)
+    settle([heir], [IN])
+    with pytest.raises(Fenced):
+        transaction.commit({IN: 3})
+    transaction.abort()
+    assert hub.committed("g", [IN]) == {}
+    assert all_values(hub, [OUT]) == {OUT: []}
+    assert read_values(heir, 3) == {IN: [b"1", b"2", b"3"]}
+
+
+def test_a_replaced_member_commits_no_outputs_without_positions_either(
+    hub: Hub, member: Member, under_test: HubUnderTest
+) -> None:
+    transaction = member.begin()
+    transaction.append([(OUT, records([b"zombie"]))])
+    under_test.silence(member)
+    heir = under_test.connect().join("g", ["in"], session_timeout_s=under_test.session_timeout_s)
+    settle([heir], [IN])
+    with pytest.raises(Fenced):
+        transaction.commit()
+    assert all_values(hub, [OUT]) == {OUT: []}
+
+
+def test_a_transaction_by_id_writes_without_positions(hub: Hub) -> None:
+    transaction = hub.begin("orders")
+    transaction.append([(OUT, records([b"x"]))])
+    transaction.commit()
+    assert all_values(hub, [OUT]) == {OUT: [b"x"]}
+
+
+def test_a_transaction_by_id_has_no_positions(hub: Hub) -> None:
+    transaction = hub.begin("orders")
+    with pytest.raises(HubError):
+        transaction.commit({IN: 1})
+    transaction.abort()
+
+
+def test_a_newer_transaction_of_an_id_fences_the_older(under_test: HubUnderTest) -> None:
+    first_hub, second_hub = under_test.connect(), under_test.connect()
+    older = first_hub.begin("orders")
+    older.append([(OUT, records([b"old"]))])
+    newer = second_hub.begin("orders")
+    newer.append([(OUT, records([b"new"]))])
+    with pytest.raises(Fenced):
+        older.commit()
+    older.abort()
+    newer.commit()
+    assert all_values(first_hub, [OUT]) == {OUT: [b"new"]}
+
+
+def test_transactions_of_different_ids_do_not_fence_each_other(hub: Hub) -> None:
+    one, other = hub.begin("one"), hub.begin("other")
+    for transaction in (one, other):
+        transaction.append([(OUT, records([b"x"]))])
+    one.commit()
+    other.commit()
+    assert all_values(hub, [OUT]) == {OUT: [b"x", b"x"]}
