@@ -12,23 +12,91 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vagus import errors as errors
+    from vagus import testing as testing
+    from vagus.events import Aliases as Aliases
+    from vagus.events import Event as Event
+    from vagus.events import Metadata as Metadata
     from vagus.hub import connect as connect
+    from vagus.streams import Aggregate as Aggregate
+    from vagus.streams import App as App
+    from vagus.streams import Client as Client
+    from vagus.streams import Retry as Retry
+    from vagus.streams import Stream as Stream
+    from vagus.streams import Table as Table
+    from vagus.streams import Window as Window
+    from vagus.streams import collect as collect
+    from vagus.streams import count as count
+    from vagus.streams import distinct_count as distinct_count
+    from vagus.streams import first as first
+    from vagus.streams import fold as fold
+    from vagus.streams import hopping as hopping
+    from vagus.streams import last as last
+    from vagus.streams import max as max
+    from vagus.streams import mean as mean
+    from vagus.streams import min as min
+    from vagus.streams import sum as sum
+    from vagus.streams import tumbling as tumbling
 
 __version__ = "0.1.0"
 
 # Where each public name lives; it is imported when first used, which keeps `import vagus` quick.
 # To add one: a line here, one in `__all__`, one among the imports for type checkers above.
 _HOMES = {
+    "Aggregate": "vagus.streams",
+    "Aliases": "vagus.events",
+    "App": "vagus.streams",
+    "Client": "vagus.streams",
+    "Event": "vagus.events",
+    "Metadata": "vagus.events",
+    "Retry": "vagus.streams",
+    "Stream": "vagus.streams",
+    "Table": "vagus.streams",
+    "Window": "vagus.streams",
+    "collect": "vagus.streams",
     "connect": "vagus.hub",
+    "count": "vagus.streams",
+    "distinct_count": "vagus.streams",
+    "first": "vagus.streams",
+    "fold": "vagus.streams",
+    "hopping": "vagus.streams",
+    "last": "vagus.streams",
+    "max": "vagus.streams",
+    "mean": "vagus.streams",
+    "min": "vagus.streams",
+    "sum": "vagus.streams",
+    "tumbling": "vagus.streams",
 }
 
 # Modules that are public as they are: `vg.errors.UnknownTopic`.
-_MODULES = frozenset({"errors"})
+_MODULES = frozenset({"errors", "testing"})
 
 __all__ = [
     "__version__",
+    "Aggregate",
+    "Aliases",
+    "App",
+    "Client",
+    "Event",
+    "Metadata",
+    "Retry",
+    "Stream",
+    "Table",
+    "Window",
+    "collect",
     "connect",
+    "count",
+    "distinct_count",
     "errors",
+    "first",
+    "fold",
+    "hopping",
+    "last",
+    "max",
+    "mean",
+    "min",
+    "sum",
+    "testing",
+    "tumbling",
 ]
 
 

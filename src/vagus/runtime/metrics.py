@@ -25,6 +25,11 @@ class Metrics:
             with self._lock:
                 self._counts[name, label] += count
 
+    def merge(self, other: Metrics) -> None:
+        """Add all that another counted."""
+        for (name, label), count in other.snapshot().items():
+            self.add(name, label, count)
+
     def snapshot(self) -> dict[tuple[str, str], int]:
         """All counts so far."""
         with self._lock:

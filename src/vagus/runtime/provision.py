@@ -33,6 +33,7 @@ def provision(hub: Hub, app: str, topology: Topology) -> dict[str, int]:
             if partitions is not None:
                 config = replace(config, partitions=partitions)
             if topic.name not in existing:
+                existing.add(topic.name)
                 _create(hub, topic.name, config)
             counts[topic.name] = hub.describe_topic(topic.name).config.partitions
         return counts[topic.name]

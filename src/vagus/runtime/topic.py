@@ -15,7 +15,6 @@ from vagus.events import (
     AvroCodec,
     BadValue,
     BytesColumn,
-    JsonCodec,
     KeyCodec,
     partitions_for,
 )
@@ -25,7 +24,7 @@ from vagus.runtime.frame import KEY, TIME, TIME_TYPE, TOMBSTONE, empty_frame
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from vagus.events import KeyType, RecordSchema, Registry
+    from vagus.events import JsonCodec, KeyType, RecordSchema, Registry
 
 WINDOW_START = "window_start"
 
@@ -91,11 +90,13 @@ class TopicCodec:
     def __init__(self, topic: Topic, registry: Registry) -> None:
         self.topic = topic
         self._keys = KeyCodec(topic.key_kind)
-        self._values = (
-            AvroCodec(topic.schemas, registry, topic.name)
-            if topic.form == "avro"
-            else JsonCodec(topic.schemas, topic.name)
-        )
+        self._values: AvroCodec | JsonCodec
+        if topic.form == "avro":
+            self._values = AvroCodec(topic.schemas, registry, topic.name)
+        else:
+            from vagus.events import JsonCodec
+
+            self._values = JsonCodec(topic.schemas, topic.name)
 
     def decode(self, records: FetchedRecords) -> DecodedRecords:
         """The records as a frame, in their order, without `_seq`."""

@@ -81,6 +81,7 @@ class Step(Node):
     meaning: str = ""
     label: str = ""
     idle_s: float | None = None
+    effect: bool = False  # it does something outside of the hub
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,35 +142,45 @@ class Topology:
 
     @property
     def nodes(self) -> list[Node]:
-        """All nodes, parents first."""
-        return list(self._nodes.values())
+        """The nodes from which something comes (an output, state, an effect), parents first."""
+        used: set[str] = set()
+        for node in reversed(self._nodes.values()):
+            matters = isinstance(node, Sink) or (
+                isinstance(node, Step)
+                and (node.effect or any(spec.logged for spec in node.stores))
+            )
+            if matters or node.name in used:
+                used.add(node.name)
+                used.update(parent.name for parent in node.parents)
+        return [node for node in self._nodes.values() if node.name in used]
 
     def subtopologies(self) -> list[SubTopology]:
         """The parts that are joined only by topics."""
-        leader = {name: name for name in self._nodes}
+        nodes = self.nodes
+        leader = {node.name: node.name for node in nodes}
 
         def find(name: str) -> str:
             while leader[name] != name:
                 name = leader[name]
             return name
 
-        for node in self._nodes.values():
+        for node in nodes:
             for parent in node.parents:
                 leader[find(node.name)] = find(parent.name)
         groups: dict[str, list[Node]] = {}
-        for node in self._nodes.values():
+        for node in nodes:
             groups.setdefault(find(node.name), []).append(node)
         return [SubTopology(n, tuple(nodes)) for n, nodes in enumerate(groups.values())]
 
     def sources(self) -> list[Source]:
         """All topics that are read by partition."""
-        return [node for node in self._nodes.values() if isinstance(node, Source)]
+        return [node for node in self.nodes if isinstance(node, Source)]
 
     def broadcasts(self) -> dict[str, Topic]:
         """All tables that every worker holds in full."""
         return {
             topic.name: topic
-            for node in self._nodes.values()
+            for node in self.nodes
             if isinstance(node, Step)
             for topic in node.broadcast
         }
@@ -177,7 +188,7 @@ class Topology:
     def topics(self) -> dict[str, Topic]:
         """Every topic that is read, written, or logged to."""
         found: dict[str, Topic] = dict(self.broadcasts())
-        for node in self._nodes.values():
+        for node in self.nodes:
             if isinstance(node, (Source, Sink)):
                 found.setdefault(node.topic.name, node.topic)
             elif isinstance(node, Step):
@@ -189,7 +200,7 @@ class Topology:
         """A digest of what each stateful step means."""
         return {
             node.name: hashlib.sha256(node.meaning.encode()).hexdigest()[:16]
-            for node in self._nodes.values()
+            for node in self.nodes
             if isinstance(node, Step) and node.stores and node.meaning
         }
 

@@ -72,6 +72,7 @@ class _Turn:
     batches: dict[TopicPartition, list[Records]] = field(default_factory=dict)
     positions: dict[TopicPartition, int] = field(default_factory=dict)
     dead: list[tuple[Failure, Origin]] = field(default_factory=list)
+    metrics: Metrics = field(default_factory=Metrics)  # counted only if the commit succeeds
     busy: bool = False
 
     def write(self, partition: TopicPartition, records: Records) -> None:
@@ -181,7 +182,6 @@ class Worker:
         return turn.busy or bool(reads)
 
     def _take_in(self, read: FetchedRecords) -> None:
-        self.metrics.add("records_in", read.partition.topic, len(read))
         for running in self._running.values():
             if read.partition in running.task.inputs:
                 running.intake.add(read, self._codec(read.partition.topic).decode(read))
@@ -192,15 +192,17 @@ class Worker:
         turn.positions.update(given.positions)
         turn.dead += [(failure, failure.origin) for failure in given.failures if failure.origin]
         task = running.task
+        for topic, frame in given.frames.items():
+            turn.metrics.add("records_in", topic, frame.height)
         if given.count:
-            batch = self._batch(given.origins)
+            batch = self._batch(given.origins, turn)
             self._write(task, task.process(given.frames, batch), batch, turn)
         for replay in given.replays:
             self._replay(task, replay, turn)
         self._log_changes(task, turn)
 
     def _replay(self, task: Task, replay: Replay, turn: _Turn) -> None:
-        batch = self._batch(replay.origins)
+        batch = self._batch(replay.origins, turn)
         try:
             nodes = task.replay_path(replay.step)
         except VagusError as error:
@@ -217,17 +219,17 @@ class Worker:
         if silent_s < idle_s:
             return
         running.idle_told = True
-        batch = self._batch(Origins())
+        batch = self._batch(Origins(), turn)
         batch.idle_s = silent_s
         outputs = running.task.process({}, batch)
         self._write(running.task, outputs, batch, turn)
         self._log_changes(running.task, turn)
         turn.busy = turn.busy or bool(turn.batches)
 
-    def _batch(self, origins: Origins) -> Batch:
+    def _batch(self, origins: Origins, turn: _Turn) -> Batch:
         return Batch(
             origins=origins,
-            metrics=self.metrics,
+            metrics=turn.metrics,
             broadcast={name: replica.store for name, replica in self._replicas.items()},
             retry=self._policy.retry,
             sleep=self._sleep,
@@ -245,7 +247,7 @@ class Worker:
         for sink, frame in outputs:
             topic = sink.topic
             if not topic.follows_inputs:
-                self.metrics.add("records_out", topic.name, frame.height)
+                turn.metrics.add("records_out", topic.name, frame.height)
             for number, records, seqs in self._encode(sink.name, topic, task, frame, batch):
                 if batch.origins.has_headers:
                     records = _with_headers(records, seqs, batch, same_event=topic.follows_inputs)
@@ -287,7 +289,7 @@ class Worker:
             letters = TopicPartition(dead_letter_topic(self.app), 0)
             turn.write(letters, to_records(turn.dead))
             for failure, _ in turn.dead:
-                self.metrics.add("dead_letters", failure.step)
+                turn.metrics.add("dead_letters", failure.step)
                 log.warning("step %s: %s (now a dead letter)", failure.step, failure.error)
         transaction = self._member.begin()
         try:
@@ -299,7 +301,8 @@ class Worker:
         except BaseException:
             transaction.abort()
             raise
-        self.metrics.add("commits", self.app)
+        turn.metrics.add("commits", self.app)
+        self.metrics.merge(turn.metrics)
         self._at("committed")
 
     # Partitions

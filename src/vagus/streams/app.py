@@ -192,6 +192,7 @@ class App:
                     make=lambda stores: stateless.Effect(name, handler, reader, empty),
                     empty=empty,
                     label=f"on {called}",
+                    effect=True,
                 )
             )
             return handler

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import polars as pl
 
-from vagus.errors import EncodeError
-from vagus.hub import Records, TopicExists, TopicPartition, connect
+from vagus.errors import EncodeError, TopicExists
+from vagus.events import Event
+from vagus.hub import Records, TopicPartition, connect
 from vagus.hub.schemas import HubRegistry
 from vagus.runtime.frame import KEY, TIME, TIME_TYPE, TOMBSTONE
 from vagus.runtime.topic import WINDOW_START, Topic, TopicCodec
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from vagus.events import Event, Metadata, Registry
+    from vagus.events import Metadata, Registry
     from vagus.hub import Acks, Hub
     from vagus.streams.app import App
     from vagus.streams.flow import Flow
@@ -190,7 +191,7 @@ class Client:
         return frame
 
     def _typed_frame(self, topic: Topic, events: Event | Iterable[Event]) -> pl.DataFrame:
-        listed = list(events) if isinstance(events, Iterable) else [events]
+        listed = [events] if isinstance(events, Event) else list(events)
         known = {schema.event_type: schema for schema in topic.schemas}
         for event in listed:
             if type(event) not in known:

@@ -10,11 +10,11 @@ import polars as pl
 from polars.exceptions import ColumnNotFoundError, PolarsError
 
 from vagus.errors import DeclarationError, nearest
-from vagus.events import Field
+from vagus.events import Field, RecordSchema
 from vagus.runtime.frame import empty_frame, value_columns
 
 if TYPE_CHECKING:
-    from vagus.events import KeyType
+    from vagus.events import Event, KeyType
 
 Fields = dict[str, Field]
 
@@ -115,6 +115,24 @@ class Rows:
     def from_frame(self, frame: pl.DataFrame) -> list[Any]:
         """A named tuple for each row."""
         return [self._type(*row) for row in frame.select(self.names).iter_rows()]
+
+
+class Several:
+    """Makes events of a frame that holds several types, each row by its `_type`."""
+
+    def __init__(self, event_types: tuple[type[Event], ...]) -> None:
+        self._types = {RecordSchema.of(one).name: one for one in event_types}
+
+    def from_frame(self, frame: pl.DataFrame) -> list[Any]:
+        """The events, in the order of the rows."""
+        events: list[Any] = [None] * frame.height
+        for name, event_type in self._types.items():
+            rows = (frame["_type"] == name).arg_true()
+            columns = list(RecordSchema.of(event_type).fields)
+            made = event_type.from_frame(frame.select(columns)[rows])
+            for row, event in zip(rows.to_list(), made, strict=True):
+                events[row] = event
+        return events
 
 
 def record_name(topic: str) -> str:

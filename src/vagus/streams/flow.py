@@ -16,6 +16,7 @@ from vagus.runtime.topology import Node, Sink, Step
 from vagus.streams.fields import (
     Fields,
     Rows,
+    Several,
     columns_of,
     fields_after,
     record_name,
@@ -182,6 +183,8 @@ class Flow:
         """What makes Python objects of frames: the event type, or named tuples."""
         if len(self.event_types) == 1:
             return self.event_types[0]
+        if self.event_types:
+            return Several(self.event_types)
         return Rows(self.base, self.fields)
 
     def _store_spec(self, name: str, columns: Fields, *, windowed: bool) -> StoreSpec:

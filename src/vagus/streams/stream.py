@@ -49,6 +49,25 @@ class Stream(Flow):
         """Keep the events for which a Polars expression is true."""
         return self._map("filter", lambda frame: frame.filter(predicate), {}, keep_types=True)
 
+    def of(self, event_type: type[Event]) -> Stream:
+        """The events of one type, of a topic that carries several."""
+        if event_type not in self.event_types:
+            names = ", ".join(known.__name__ for known in self.event_types)
+            raise DeclarationError(
+                f"{self.base!r} carries {names or 'no event classes'}, not {event_type.__name__}",
+                where=f"{self.base}.of",
+            )
+        if len(self.event_types) == 1:
+            return self
+        schema = RecordSchema.of(event_type)
+        columns = list(schema.fields)
+
+        def function(frame: pl.DataFrame) -> pl.DataFrame:
+            return frame.filter(pl.col("_type") == schema.name).select(*SYSTEM, *columns)
+
+        one = self._map("of", function, {}, label=f"only {schema.name}")
+        return replace(one, fields=dict(schema.fields), event_types=(event_type,))
+
     def select(self, *columns: str | pl.Expr, **named: str | pl.Expr) -> Stream:
         """Keep and compute columns, as Polars' `select` does."""
         self._check_names(named)
