@@ -62,7 +62,18 @@ class IncompatibleSchema(SchemaError):
 
 
 class EncodeError(VagusError):
-    """A value doesn't fit the type that it is to be written as."""
+    """A value doesn't fit the type that it is to be written as; `rows` are the rows it was in."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        where: str | None = None,
+        hint: str | None = None,
+        rows: Iterable[int] = (),
+    ) -> None:
+        super().__init__(message, where=where, hint=hint)
+        self.rows = list(rows)
 
 
 class DecodeError(VagusError):

@@ -1,0 +1,123 @@
+"""Frames and schemas: making the one fit the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pyarrow as pa
+
+from vagus.errors import DeclarationError, EncodeError, nearest
+from vagus.events.evolve import default_column
+
+if TYPE_CHECKING:
+    from vagus.events.nodes import BadRows
+    from vagus.events.schema import RecordSchema
+
+__all__ = ["arrow_of", "fit_frame", "raise_bad", "types_of", "union_columns"]
+
+_OLDEST = pl.CompatLevel.oldest()
+
+
+def union_columns(schemas: Sequence[RecordSchema], topic: str) -> pl.Schema:
+    """The columns of all the schemas of a topic. Raises DeclarationError if they clash."""
+    if not schemas:
+        raise DeclarationError("expected at least one schema, got none", where=topic)
+    names = [schema.name for schema in schemas]
+    if len(set(names)) != len(names):
+        raise DeclarationError(
+            f"expected schemas of different names, got {', '.join(names)}", where=topic
+        )
+    columns: dict[str, pl.DataType] = {}
+    for schema in schemas:
+        for name, dtype in schema.columns.items():
+            if columns.setdefault(name, dtype) != dtype:
+                raise DeclarationError(
+                    f"expected one type of a column, got {columns[name]} and {dtype}",
+                    where=f"{topic}.{name}",
+                    hint="rename the field in one of the types",
+                )
+    return pl.Schema(columns)
+
+
+def fit_frame(frame: pl.DataFrame, schema: RecordSchema, topic: str) -> pl.DataFrame:
+    """The schema's columns of a frame, in its types. Raises EncodeError with the rows."""
+    columns: list[pl.Series] = []
+    for name, dtype in schema.columns.items():
+        if name not in frame.columns:
+            part = schema.fields[name]
+            if "default" not in part.avro:
+                raise EncodeError(
+                    f"expected a column {name!r}, got {', '.join(frame.columns)}",
+                    where=topic,
+                    hint=nearest(name, frame.columns) or "add it, or give the field a default",
+                )
+            column = default_column(part.avro, schema.nodes[name], frame.height)
+            columns.append(pl.Series(name, column).cast(dtype))
+            continue
+        series = frame[name]
+        columns.append(series if series.dtype == dtype else _cast(series, dtype, topic))
+    return pl.DataFrame(columns) if columns else pl.DataFrame(height=frame.height)
+
+
+def _cast(series: pl.Series, dtype: pl.DataType, topic: str) -> pl.Series:
+    where = f"{topic}.{series.name}"
+    given = series.dtype
+    if isinstance(dtype, pl.Datetime) and isinstance(given, pl.Datetime):
+        if (given.time_zone is None) != (dtype.time_zone is None):
+            raise EncodeError(
+                f"expected {dtype}, got {given}", where=where,
+                hint='say which zone it is: .dt.replace_time_zone("UTC")',
+                rows=list(range(len(series))),
+            )
+    try:
+        result = series.cast(dtype, strict=False)
+    except pl.exceptions.PolarsError as error:
+        raise EncodeError(
+            f"expected {dtype}, got {given}", where=where, hint=str(error),
+            rows=list(range(len(series))),
+        ) from None
+    if result.null_count() > series.null_count():
+        rows = (result.is_null() & series.is_not_null()).arg_true().to_list()
+        raise EncodeError(
+            f"expected {dtype}, got {given} {series[rows[0]]!r} in row {rows[0]}", where=where,
+            hint="cast the column yourself, as you mean it",
+            rows=rows,
+        )
+    return result
+
+
+def types_of(frame: pl.DataFrame, names: Sequence[str], topic: str) -> pl.Series:
+    """The column that says which type each row of a topic of several types is."""
+    if "_type" not in frame.columns:
+        raise EncodeError(
+            f"expected a column _type that says which of {', '.join(names)} a row is",
+            where=topic,
+            hint="give it, or the name of the type",
+        )
+    types = frame["_type"]
+    if types.null_count():
+        rows = types.is_null().arg_true().to_list()
+        raise EncodeError("expected a type, got null in _type", where=topic, rows=rows)
+    return types.cast(pl.String)
+
+
+def arrow_of(series: pl.Series) -> pa.Array:
+    """A column as one Arrow array, of the layouts that every library knows."""
+    array = series.to_arrow(compat_level=_OLDEST)
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+
+
+def raise_bad(bad: BadRows, topic: str) -> None:
+    """Raise EncodeError if there are bad rows."""
+    if not bad.reasons:
+        return
+    rows = sorted(bad.reasons)
+    more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
+    raise EncodeError(
+        f"{bad.reasons[rows[0]]}, row {rows[0]}{more}",
+        where=topic,
+        hint="fix the value, or make the field fit it",
+        rows=rows,
+    )

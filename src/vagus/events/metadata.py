@@ -1,0 +1,71 @@
+"""What an event says about itself in headers, in the names of CloudEvents' Kafka binding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+from uuid import uuid4
+
+__all__ = ["Metadata"]
+
+_NAMES = {
+    "ce_id": "event_id",
+    "ce_correlationid": "correlation_id",
+    "ce_causationid": "causation_id",
+    "traceparent": "traceparent",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """Which event this is, which work it is part of, and which event caused it. All optional.
+
+    `traceparent` is W3C's trace context.
+
+    >>> order = Metadata.new()
+    >>> payment = order.caused()
+    >>> payment.causation_id == order.event_id, payment.correlation_id == order.correlation_id
+    (True, True)
+    >>> Metadata.from_headers(payment.to_headers()) == payment
+    True
+    """
+
+    event_id: str | None = None
+    correlation_id: str | None = None
+    causation_id: str | None = None
+    traceparent: str | None = None
+
+    @classmethod
+    def new(cls, traceparent: str | None = None) -> Self:
+        """Metadata of an event that begins a piece of work: with an id that is also its
+        correlation id."""
+        event_id = str(uuid4())
+        return cls(event_id, event_id, None, traceparent)
+
+    def caused(self, traceparent: str | None = None) -> Self:
+        """Metadata of an event that this one caused."""
+        return type(self)(
+            str(uuid4()),
+            self.correlation_id or self.event_id,
+            self.event_id,
+            traceparent or self.traceparent,
+        )
+
+    def to_headers(self) -> tuple[tuple[str, bytes], ...]:
+        """The headers that say so; none for what is not known."""
+        return tuple(
+            (header, value.encode())
+            for header, name in _NAMES.items()
+            if (value := getattr(self, name)) is not None
+        )
+
+    @classmethod
+    def from_headers(cls, headers: Iterable[tuple[str, bytes | None]] | None) -> Self:
+        """What the headers say; other headers are passed over."""
+        found = {
+            _NAMES[name]: value.decode(errors="replace")
+            for name, value in headers or ()
+            if name in _NAMES and value is not None
+        }
+        return cls(**found)
