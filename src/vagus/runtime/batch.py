@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,8 @@ from vagus.errors import VagusError
 from vagus.runtime.frame import SEQ
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+
     from numpy.typing import NDArray
 
     from vagus.hub import FetchedRecords
@@ -48,8 +49,11 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A record that a step could not process: the one of the batch that has this `seq`, or,
-    where it didn't get as far as that, the one read at `origin`."""
+    """A record that a step could not process.
+
+    It is the one of the batch that has this `seq`, or, where it didn't get as far as that, the
+    one read at `origin`.
+    """
 
     step: str
     error: str
@@ -147,14 +151,16 @@ class Batch:
 
     def attempt(self, call: Callable[[], Any]) -> tuple[Any, BaseException | None, int]:
         """Call until it succeeds or the retries are used up: result, last error, tries."""
-        waits = self.retry.waits_s()
-        for tries in range(1, len(waits) + 2):
+        error: BaseException | None = None
+        tries = 0
+        for wait_s in (0.0, *self.retry.waits_s()):
+            if tries:
+                self.sleep(wait_s)
+            tries += 1
             try:
                 return call(), None, tries
-            except Exception as problem:
+            except Exception as problem:  # noqa: BLE001 - whatever a user's function raises
                 error = problem
-            if tries <= len(waits):
-                self.sleep(waits[tries - 1])
         return None, error, tries
 
     def guard(

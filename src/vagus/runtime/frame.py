@@ -5,7 +5,7 @@ names begin with an underscore, which the fields of an event can't.
 
 | column | type | meaning |
 |---|---|---|
-| `_seq` | UInt32 | the record's place in the order of its batch; what is made of a record keeps it |
+| `_seq` | UInt32 | its place in the order of the batch; what is made of a record keeps it |
 | `_key` | the topic's | the key, or null |
 | `_time` | Datetime(ms, UTC) | event time |
 | `_tombstone` | Boolean | the record is a deletion: it has a key and no event |
@@ -13,9 +13,12 @@ names begin with an underscore, which the fields of an event can't.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import polars as pl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 SEQ = "_seq"
 KEY = "_key"

@@ -19,12 +19,12 @@ import polars as pl
 from vagus.runtime.batch import Failure, Origins, origin
 from vagus.runtime.deadletters import REPLAY_APP, REPLAY_STEP
 from vagus.runtime.frame import SEQ, TIME
-from vagus.runtime.topic import DecodedRecords
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vagus.hub import FetchedRecords, TopicPartition
+    from vagus.runtime.topic import DecodedRecords
 
 Rank = Callable[["TopicPartition", "NDArray[np.int64]", "NDArray[np.int64]"], "NDArray[np.int64]"]
 """The rank of a partition's records, given their offsets and times; it must not fall."""
@@ -89,9 +89,7 @@ class Intake:
         """Buffer what was read from one of the partitions."""
         partition = read.partition
         aside: dict[int, Failure | Replay] = {
-            bad.row: Failure(
-                partition.topic, bad.error, bad.error, origin=origin(read, bad.row)
-            )
+            bad.row: Failure(partition.topic, bad.error, bad.error, origin=origin(read, bad.row))
             for bad in decoded.failures
         }
         frame = decoded.frame

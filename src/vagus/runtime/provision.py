@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,8 @@ from vagus.runtime.deadletters import DEAD_LETTER_CONFIG, dead_letter_topic
 from vagus.runtime.topology import check_meanings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vagus.hub import Hub
     from vagus.runtime.topic import Topic
     from vagus.runtime.topology import SubTopology, Topology
@@ -64,10 +66,8 @@ def provision(hub: Hub, app: str, topology: Topology) -> dict[str, int]:
 
 
 def _create(hub: Hub, name: str, config: TopicConfig) -> None:
-    try:
+    with contextlib.suppress(TopicExists):  # another worker may be faster
         hub.create_topic(name, config)
-    except TopicExists:  # another worker was faster
-        pass
 
 
 def _known(sub: SubTopology, counts: Mapping[str, int]) -> bool:

@@ -12,7 +12,7 @@ before the batch, and take effect together at its end.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,8 @@ from vagus.runtime.frame import KEY, TIME, TIME_TYPE, TOMBSTONE
 from vagus.runtime.topic import WINDOW_START
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from numpy.typing import NDArray
 
     from vagus.runtime.topic import Topic
@@ -115,7 +117,7 @@ class Store:
         """Apply changes, at most one for each key, without noting them."""
         if not changes.height:
             return
-        self.newest_ms = max(self.newest_ms, changes[TIME].to_physical().max())
+        self.newest_ms = max(self.newest_ms, int(changes[TIME].to_physical().to_numpy().max()))
         gone = changes[TOMBSTONE]
         if gone.any():
             self._delete(changes.filter(gone))
@@ -145,7 +147,7 @@ class Store:
             return
         starts = places[WINDOW_START].to_physical().to_numpy()
         bounds = [0, *(np.flatnonzero(np.diff(starts)) + 1).tolist(), len(starts)]
-        for begin, end in zip(bounds, bounds[1:], strict=False):
+        for begin, end in itertools.pairwise(bounds):
             if begin < end:
                 yield int(starts[begin]), slice(begin, end), keys[begin:end]
 

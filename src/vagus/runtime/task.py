@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from vagus.errors import VagusError
 from vagus.hub import TopicPartition
-from vagus.runtime.store import Store
 from vagus.runtime.topology import Node, Sink, Source, Step, StoreSpec, SubTopology
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
     from vagus.runtime.batch import Batch
+    from vagus.runtime.store import Store
     from vagus.runtime.topology import Process
 
 Outputs = list[tuple[Sink, pl.DataFrame]]
@@ -60,9 +61,7 @@ class Task:
                     or node.name in batch.side
                     or any(frame.height for frame in inputs)
                 )
-                done[node.name] = (
-                    self._process[node.name](inputs, batch) if busy else node.empty
-                )
+                done[node.name] = self._process[node.name](inputs, batch) if busy else node.empty
             elif isinstance(node, Sink):
                 frame = done[node.parents[0].name]
                 if frame.height:
@@ -82,12 +81,12 @@ class Task:
             raise VagusError(f"step {step!r}, which the event failed in, is no more")
         before = _closure(known[step], lambda node: node.parents)
         for node in before:
-            if isinstance(node, Step) and node is not known[step]:
-                if any(spec.logged for spec in node.stores):
-                    raise VagusError(
-                        f"the event was already counted by {node.name!r}, which comes before "
-                        f"{step!r}; sending it again would count it twice"
-                    )
+            counts = isinstance(node, Step) and any(spec.logged for spec in node.stores)
+            if counts and node is not known[step]:
+                raise VagusError(
+                    f"the event was already counted by {node.name!r}, which comes before "
+                    f"{step!r}; sending it again would count it twice"
+                )
         children: dict[Node, list[Node]] = {}
         for node in self.sub.nodes:
             for parent in node.parents:

@@ -77,8 +77,10 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class DecodedRecords:
-    """The frame that records were read into (with `_row`, their place in the batch), and those
-    that couldn't be read."""
+    """The frame that records were read into, and those that couldn't be read.
+
+    The frame has `_row`, a record's place in the batch.
+    """
 
     frame: pl.DataFrame
     failures: list[BadValue]
@@ -138,8 +140,7 @@ class TopicCodec:
                 else pl.col(self.topic.time).cast(TIME_TYPE).alias(TIME)
             )
         failures = [*decoded.errors, *failures]
-        earliest = frame[TIME].to_physical().min()
-        if frame[TIME].null_count() or (earliest is not None and earliest < 0):
+        if frame[TIME].null_count() or (frame[TIME].to_physical() < 0).any():
             failures += self._untimed(frame, records)
         if failures:
             bad = pl.Series(sorted({failure.row for failure in failures}), dtype=pl.UInt32)

@@ -146,8 +146,7 @@ class Topology:
         used: set[str] = set()
         for node in reversed(self._nodes.values()):
             matters = isinstance(node, Sink) or (
-                isinstance(node, Step)
-                and (node.effect or any(spec.logged for spec in node.stores))
+                isinstance(node, Step) and (node.effect or any(spec.logged for spec in node.stores))
             )
             if matters or node.name in used:
                 used.add(node.name)

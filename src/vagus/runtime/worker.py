@@ -11,11 +11,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import polars as pl
 
 from vagus.errors import EncodeError, VagusError
@@ -33,6 +31,10 @@ from vagus.runtime.task import Outputs, Task
 from vagus.runtime.topic import TopicCodec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    import numpy as np
+
     from vagus.events import Registry
     from vagus.hub import FetchedRecords, Hub, Member
     from vagus.runtime.topic import Topic
@@ -55,6 +57,20 @@ class Policy:
     on_error: Literal["dead-letter", "stop"] = "dead-letter"
     retry: Retry = field(default_factory=Retry)
     session_timeout_s: float = 45.0
+
+
+@dataclass(frozen=True, slots=True)
+class Seams:
+    """Where a worker meets the world: time, order, and who is told what.
+
+    `at` is called at each point of a turn; tests put crashes there.
+    """
+
+    progress: Progress = no_progress
+    clock: Callable[[], float] = time.time
+    sleep: Callable[[float], None] = time.sleep
+    rank: Rank = by_time
+    at: Callable[[CommitPoint], None] = lambda point: None
 
 
 @dataclass(slots=True)
@@ -80,10 +96,7 @@ class _Turn:
 
 
 class Worker:
-    """A member of an application's consumer group, with its tasks.
-
-    `at` is called at each point of a turn; tests put crashes there.
-    """
+    """A member of an application's consumer group, with its tasks."""
 
     def __init__(
         self,
@@ -94,18 +107,13 @@ class Worker:
         *,
         policy: Policy | None = None,
         metrics: Metrics | None = None,
-        progress: Progress = no_progress,
-        clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], None] = time.sleep,
-        rank: Rank = by_time,
-        at: Callable[[CommitPoint], None] = lambda point: None,
+        seams: Seams | None = None,
     ) -> None:
         self.app = app
         self.metrics = metrics or Metrics()
         self._hub, self._registry = hub, registry
         self._policy = policy or Policy()
-        self._progress, self._clock, self._sleep, self._at = progress, clock, sleep, at
-        self._rank = rank
+        self._seams = seams or Seams()
         self._subs = [sub for sub in topology.subtopologies() if sub.sources]
         self._counts = provision(hub, app, topology)
         self._codecs: dict[str, TopicCodec] = {}
@@ -113,7 +121,7 @@ class Worker:
         self._running: dict[tuple[int, int], _Running] = {}
         self._async: asyncio.Runner | None = None
         self._replicas = {
-            name: Replica(hub, topic, registry, metrics=self.metrics, progress=progress)
+            name: Replica(hub, topic, registry, metrics=self.metrics, progress=self._seams.progress)
             for name, topic in topology.broadcasts().items()
         }
         self._paused: set[TopicPartition] = set()
@@ -159,10 +167,8 @@ class Worker:
 
     def turn(self, *, wait_s: float = 0.0) -> bool:
         """Take a batch, compute, commit; whether there was anything to do."""
-        reads = self._member.read(
-            max_records=_READ_RECORDS, max_bytes=_READ_BYTES, wait_s=wait_s
-        )
-        self._at("read")
+        reads = self._member.read(max_records=_READ_RECORDS, max_bytes=_READ_BYTES, wait_s=wait_s)
+        self._seams.at("read")
         for replica in self._replicas.values():
             replica.refresh()
         for read in reads:
@@ -188,7 +194,7 @@ class Worker:
 
     def _process(self, running: _Running, given: TaskInput, turn: _Turn) -> None:
         turn.busy = True
-        running.last_input_s, running.idle_told = self._clock(), False
+        running.last_input_s, running.idle_told = self._seams.clock(), False
         turn.positions.update(given.positions)
         turn.dead += [(failure, failure.origin) for failure in given.failures if failure.origin]
         task = running.task
@@ -215,7 +221,7 @@ class Worker:
         idle_s = running.task.idle_s
         if idle_s is None or running.idle_told or any(tp in behind for tp in running.task.inputs):
             return
-        silent_s = self._clock() - running.last_input_s
+        silent_s = self._seams.clock() - running.last_input_s
         if silent_s < idle_s:
             return
         running.idle_told = True
@@ -232,7 +238,7 @@ class Worker:
             metrics=turn.metrics,
             broadcast={name: replica.store for name, replica in self._replicas.items()},
             retry=self._policy.retry,
-            sleep=self._sleep,
+            sleep=self._seams.sleep,
             run_async=self._run_async,
         )
 
@@ -276,7 +282,7 @@ class Worker:
             turn.write(TopicPartition(spec.topic.name, task.partition), records)
 
     def _commit(self, turn: _Turn) -> None:
-        self._at("processed")
+        self._seams.at("processed")
         if turn.dead and self._policy.on_error == "stop":
             failure, origin = turn.dead[0]
             raise Stopped(
@@ -293,17 +299,15 @@ class Worker:
                 log.warning("step %s: %s (now a dead letter)", failure.step, failure.error)
         transaction = self._member.begin()
         try:
-            transaction.append(
-                [(tp, Records.concat(parts)) for tp, parts in turn.batches.items()]
-            )
-            self._at("written")
+            transaction.append([(tp, Records.concat(parts)) for tp, parts in turn.batches.items()])
+            self._seams.at("written")
             transaction.commit(turn.positions)
         except BaseException:
             transaction.abort()
             raise
         turn.metrics.add("commits", self.app)
         self.metrics.merge(turn.metrics)
-        self._at("committed")
+        self._seams.at("committed")
 
     # Partitions
 
@@ -326,10 +330,10 @@ class Worker:
                 else:  # the task reads this topic itself, and goes on from its position
                     ends = self._hub.committed(self.app, [partition])
                 store = stores[spec.name] = Store.for_topic(spec.topic)
-                restore(self._hub, store, self._codec(spec.topic.name), ends, self._progress)
+                restore(self._hub, store, self._codec(spec.topic.name), ends, self._seams.progress)
         task = Task(sub, number, stores)
-        intake = Intake(self.app, inputs, self._rank)
-        self._running[sub.number, number] = _Running(task, intake, self._clock())
+        intake = Intake(self.app, inputs, self._seams.rank)
+        self._running[sub.number, number] = _Running(task, intake, self._seams.clock())
 
     def _revoked(self, partitions: Collection[TopicPartition]) -> None:
         # Every turn commits before it ends, so that nothing is under way here.
@@ -355,7 +359,7 @@ class Worker:
     def _patience(self) -> float:
         """How long a read may wait: until the next task is due to be told that it is idle."""
         due = [
-            running.last_input_s + running.task.idle_s - self._clock()
+            running.last_input_s + running.task.idle_s - self._seams.clock()
             for running in self._running.values()
             if running.task.idle_s is not None and not running.idle_told
         ]
@@ -380,7 +384,5 @@ def _with_headers(
 
 def _effect(cause: tuple[tuple[str, bytes], ...]) -> tuple[tuple[str, bytes], ...]:
     """The headers of an event that came of one with these headers."""
-    if not cause:
-        return ()
     metadata = Metadata.from_headers(cause)
-    return metadata.caused().to_headers() if metadata else ()
+    return metadata.caused().to_headers() if metadata != Metadata() else ()

@@ -7,7 +7,6 @@ batches is its accumulators. Nulls are left out, as in SQL, save where it says o
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,8 @@ from vagus.errors import DeclarationError
 from vagus.runtime.frame import SEQ
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     Fail = Callable[[int, BaseException], None]
 
 OLD = "_old"
@@ -26,7 +27,7 @@ OLD = "_old"
 class Aggregate:
     """An aggregate over a column or expression."""
 
-    input: pl.Expr = field(default_factory=lambda: pl.lit(True))  # noqa: FBT003
+    input: pl.Expr = field(default_factory=lambda: pl.lit(True))
 
     def accumulators(self, name: str, dtype: pl.DataType) -> dict[str, pl.DataType]:
         """The columns of state, for an input of type `dtype`."""
@@ -217,7 +218,7 @@ class _Fold(Aggregate):
             for value in values:
                 try:
                     state = self.function(state, value["value"])
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 - whatever the fold raises
                     fail(value[SEQ], error)
             states.append(state)
         return [pl.Series(name, states, dtype=self.dtype)]

@@ -17,7 +17,6 @@ from vagus.runtime.topology import Source, Step, StoreSpec, Topology
 from vagus.runtime.worker import Policy
 from vagus.streams.duration import Duration, duration_ms
 from vagus.streams.fields import key_kind
-from vagus.streams.flow import Flow
 from vagus.streams.steps import stateless
 from vagus.streams.steps import table as table_steps
 from vagus.streams.stream import Stream
@@ -25,6 +24,7 @@ from vagus.streams.table import Table
 
 if TYPE_CHECKING:
     from vagus.streams.describe import Description
+    from vagus.streams.flow import Flow
 
 _Handler = TypeVar("_Handler", bound=Callable[..., Any])
 
@@ -86,7 +86,7 @@ class App:
 
     # Inputs
 
-    def topic(
+    def topic(  # noqa: PLR0913 - each is a plain fact of the topic
         self,
         name: str,
         event_type: Any,
@@ -106,11 +106,7 @@ class App:
         `retention_bytes` (of one partition) are used if the topic has yet to be created; events
         are kept for ever by default. `form` is how events are written.
         """
-        config = TopicConfig(
-            partitions=partitions,
-            retention_s=None if retention is None else duration_ms(retention) / 1000,
-            retention_bytes=retention_bytes,
-        )
+        config = _config(partitions, retention, retention_bytes)
         topic = self._register(_typed(name, event_type, key, time, config, form))
         return Stream(
             self,
@@ -249,27 +245,34 @@ class App:
         name: str,
         flow: Flow,
         event_type: type[Event] | None,
-        *,
-        partitions: int = 1,
-        retention: Duration | None = None,
-        retention_bytes: int | None = None,
-        compact: bool = False,
         form: Literal["avro", "json"] = "avro",
+        **kept: Any,
     ) -> Topic:
         if event_type is None and name in self._topics:
             return self._topics[name]
-        config = TopicConfig(
-            partitions=partitions,
-            cleanup="compact" if compact else "delete",
-            retention_s=None if retention is None else duration_ms(retention) / 1000,
-            retention_bytes=retention_bytes,
-        )
+        config = _config(**kept)
         topic = flow._topic(name, config, form=form)
         if event_type is not None:
             from dataclasses import replace
 
             topic = replace(topic, schemas=(RecordSchema.of(event_type),))
         return self._register(topic)
+
+
+def _config(
+    partitions: int = 1,
+    retention: Duration | None = None,
+    retention_bytes: int | None = None,
+    *,
+    compact: bool = False,
+) -> TopicConfig:
+    """How a topic is kept, in an application's terms."""
+    return TopicConfig(
+        partitions=partitions,
+        cleanup="compact" if compact else "delete",
+        retention_s=None if retention is None else duration_ms(retention) / 1000,
+        retention_bytes=retention_bytes,
+    )
 
 
 def _types(event_type: Any) -> tuple[type[Event], ...]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import polars as pl
@@ -16,7 +16,7 @@ from vagus.runtime.frame import KEY, TIME, TIME_TYPE, TOMBSTONE
 from vagus.runtime.topic import WINDOW_START, Topic, TopicCodec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
 
     from vagus.events import Metadata, Registry
@@ -165,20 +165,15 @@ class Client:
 
     def _partition_count(self, topic: Topic) -> int:
         if topic.name not in self._counts:
-            try:
+            with contextlib.suppress(TopicExists):
                 self.hub.create_topic(topic.name, topic.config)
-            except TopicExists:
-                pass
             self._counts[topic.name] = self.hub.describe_topic(topic.name).config.partitions
         return self._counts[topic.name]
 
     def _frame(
         self, topic: Topic, events: Event | Iterable[Event] | pl.DataFrame, key: Any
     ) -> pl.DataFrame:
-        if isinstance(events, pl.DataFrame):
-            frame = events
-        else:
-            frame = self._typed_frame(topic, events)
+        frame = events if isinstance(events, pl.DataFrame) else self._typed_frame(topic, events)
         now = pl.lit(self._now_ms()).cast(TIME_TYPE)
         moment = pl.col(topic.time).cast(TIME_TYPE) if topic.time else now
         keyed = pl.col(topic.key) if topic.key else pl.lit(key)

@@ -33,8 +33,7 @@ class Description:
         lines = [self._app.name]
         for sub in self._app.topology.subtopologies():
             lines.append(f"  part {sub.number}")
-            for node in sub.nodes:
-                lines.append("    " + self._line(node))
+            lines += ["    " + self._line(node) for node in sub.nodes]
         return "\n".join(lines)
 
     __repr__ = __str__

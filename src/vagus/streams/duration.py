@@ -21,7 +21,7 @@ def duration_ms(duration: Duration) -> int:
     """
     if isinstance(duration, timedelta):
         return duration // timedelta(milliseconds=1)
-    parts = _PART.findall(duration) if isinstance(duration, str) else []
+    parts = _PART.findall(str(duration))
     if not parts or "".join(n + unit for n, unit in parts) != duration:
         raise DeclarationError(
             f"expected a duration such as '30s', '5m' or '1h30m', got {duration!r}",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -14,6 +13,8 @@ from vagus.events import Field, RecordSchema
 from vagus.runtime.frame import empty_frame, value_columns
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from vagus.events import Event, KeyType
 
 Fields = dict[str, Field]
@@ -66,8 +67,10 @@ def try_out(
 def fields_after(
     fields: Mapping[str, Field], result: pl.DataFrame, changed: Mapping[str, Field | None]
 ) -> Fields:
-    """The fields of a step's result. `changed` are columns that the step made: as the field they
-    were taken from unchanged, or None."""
+    """The fields of a step's result.
+
+    `changed` are columns that the step made: as the field they were taken from unchanged, or None.
+    """
     found: Fields = {}
     for name in value_columns(result.columns):
         dtype = result.schema[name]
@@ -110,7 +113,7 @@ class Rows:
 
     def __init__(self, name: str, fields: Mapping[str, Field]) -> None:
         self.names = [field for field in fields if not field.startswith("_")]
-        self._type = namedtuple(record_name(name), self.names)  # type: ignore[misc]  # noqa: PYI024
+        self._type = namedtuple(record_name(name), self.names)  # type: ignore[misc]
 
     def from_frame(self, frame: pl.DataFrame) -> list[Any]:
         """A named tuple for each row."""

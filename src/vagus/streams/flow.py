@@ -154,7 +154,9 @@ class Flow:
     def _write(self, topic: Topic) -> None:
         """Write every record to a topic."""
         self.app._topology.add(
-            Sink(self.app._step_name(f"{self.node.name} -> {topic.name}"), (self.node,), topic=topic)
+            Sink(
+                self.app._step_name(f"{self.node.name} -> {topic.name}"), (self.node,), topic=topic
+            )
         )
 
     def _schema(self, name: str) -> RecordSchema:
@@ -231,5 +233,3 @@ def conforming(flow: Flow, topic: Topic) -> list[pl.Expr]:
             else:
                 exprs.append(pl.lit(None, known.dtype).alias(name))
     return exprs
-
-

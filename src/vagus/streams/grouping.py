@@ -128,9 +128,7 @@ class Grouping:
             parts.append(str(self.in_windows))
         return "-".join(parts)
 
-    def _check(
-        self, aggregates: Mapping[str, Aggregate], emit: Emit, by: str, where: str
-    ) -> None:
+    def _check(self, aggregates: Mapping[str, Aggregate], emit: Emit, by: str, where: str) -> None:
         if not aggregates:
             raise DeclarationError(
                 "nothing to compute", where=where, hint="e.g. .agg(events=vg.count())"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,8 @@ from vagus.streams.steps import stateless
 from vagus.streams.steps.join import How, Join, WithBroadcast, WithPartition
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from vagus.streams.table import Table
     from vagus.streams.windows import Window
 
@@ -90,7 +91,7 @@ class Stream(Flow):
 
     def rename(self, names: dict[str, str]) -> Stream:
         """Give columns other names: `{"old": "new"}`."""
-        self._check_names({new: None for new in names.values()})
+        self._check_names(dict.fromkeys(names.values()))
         unknown = next((old for old in names if old not in self.fields), None)
         if unknown is not None:
             raise DeclarationError(
@@ -122,7 +123,7 @@ class Stream(Flow):
         frame is halved until the records that cause it stand alone; those become dead letters.
         """
         if into is None:
-            return self._map("map_frames", function, {name: None for name in self.fields})
+            return self._map("map_frames", function, dict.fromkeys(self.fields))
         types: tuple[type[Event], ...] = ()
         fields: Fields
         if isinstance(into, dict):
@@ -193,7 +194,7 @@ class Stream(Flow):
 
         An event goes to the first whose predicate is true.
         """
-        taken: pl.Expr = pl.lit(False)  # noqa: FBT003
+        taken: pl.Expr = pl.lit(False)
         streams = []
         for predicate in predicates:
             judged = predicate.fill_null(value=False)
@@ -331,7 +332,9 @@ class Stream(Flow):
                     hint="give another suffix, or rename it before",
                 )
             columns[new] = name
-            same_field = known if new == name else Field.of(new, known.dtype, nullable=known.nullable)
+            same_field = (
+                known if new == name else Field.of(new, known.dtype, nullable=known.nullable)
+            )
             fields[new] = nullable(same_field) if how == "left" else same_field
         empty = empty_frame(columns_of(fields), self.key_type)
         name = self.app._step_name(f"{stream.base}.join {table.base}")
@@ -363,7 +366,9 @@ class Stream(Flow):
 
     # Outputs
 
-    def to(self, topic: str | Stream, event_type: type[Event] | None = None, **options: Any) -> Stream:
+    def to(
+        self, topic: str | Stream, event_type: type[Event] | None = None, **options: Any
+    ) -> Stream:
         """Write the events to a topic, by name or as declared with `app.topic`.
 
         Without an event type the topic's schema is made of the stream's columns. Options are
@@ -378,7 +383,7 @@ class Stream(Flow):
         if declared.key is not None and declared.key != self.key:
             if declared.key not in self.fields:
                 raise DeclarationError(
-                    f"topic {declared.name!r} has the key {declared.key!r}, which is no column here",
+                    f"topic {declared.name!r} has the key {declared.key!r}, not a column here",
                     where=f"{self.base}.to",
                     hint=f"there are {', '.join(self.fields)}",
                 )
@@ -394,7 +399,8 @@ def _column(expr: Any) -> Any:
 
 
 def _instance(dtype: Any) -> pl.DataType:
-    return dtype() if isinstance(dtype, type) else dtype
+    made: pl.DataType = dtype() if isinstance(dtype, type) else dtype
+    return made
 
 
 def _name(function: Callable[..., Any]) -> str:
@@ -415,5 +421,3 @@ def _returned(function: Callable[..., Any]) -> type[Event] | None:
             return found
         waiting.extend(typing.get_args(found))
     return None
-
-

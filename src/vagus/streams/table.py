@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,6 @@ from vagus.errors import DeclarationError
 from vagus.events import Field
 from vagus.hub import TopicConfig
 from vagus.runtime.frame import empty_frame
-from vagus.runtime.topic import Topic
 from vagus.runtime.topology import Node, Step, StoreSpec
 from vagus.streams.aggregates import OLD, Aggregate
 from vagus.streams.duration import Duration, duration_ms
@@ -24,7 +22,10 @@ from vagus.streams.steps.aggregate import Aggregation, Emit, Grouped
 from vagus.streams.stream import Stream
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vagus.runtime.store import Store
+    from vagus.runtime.topic import Topic
     from vagus.runtime.topology import Process
 
 
@@ -191,15 +192,17 @@ class TableGrouping:
         step_name = name or f"{table.base}-by-{by}"
         where = f"{step_name}.agg"
         for label, agg in aggregates.items():
-            if not isinstance(agg, Aggregate) or agg.difference(label) is None:
+            if agg.difference(label) is None:
                 raise DeclarationError(
                     f"expected count, sum or mean for {label!r}: no other aggregate can take back "
                     "the value of a row that changed",
                     where=where,
                 )
-        if not aggregates or emit not in ("update", "each"):
+        if not aggregates:
+            raise DeclarationError("nothing to compute", where=where)
+        if emit == "final":
             raise DeclarationError(
-                f"expected aggregates, and emit='update' or 'each', got {emit!r}", where=where
+                "emit='final' needs windows: without one no group is ever complete", where=where
             )
         inputs = try_out(
             lambda frame: frame.with_columns(expr.alias(by)).select(
@@ -248,7 +251,9 @@ class TableGrouping:
         """The step that turns changes of rows into changes of groups."""
         table = self.table
         kind = key_kind(name, table.empty.select(by).dtypes[0])
-        stream = replace(table._as_stream(), fields=changes, key=None, key_kind=kind, event_types=())
+        stream = replace(
+            table._as_stream(), fields=changes, key=None, key_kind=kind, event_types=()
+        )
         spec = table._store_spec(f"{name}-rows", table.fields, windowed=table.windowed)
         empty = stream.empty
         node = table.app._topology.add(
@@ -263,5 +268,3 @@ class TableGrouping:
             )
         )
         return replace(stream, node=node, base=name, windowed=False)
-
-

@@ -7,8 +7,6 @@ whatever process asks; it is up to date to within the time that events take to a
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -20,6 +18,9 @@ from vagus.runtime.store import FOUND
 from vagus.runtime.topic import WINDOW_START
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
     from vagus.events import Registry
     from vagus.hub import Hub
     from vagus.runtime.topic import Topic

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import polars as pl
 
 from vagus.hub import connect
 from vagus.hub.schemas import HubRegistry
 from vagus.runtime.deadletters import DeadLetter, dead_letters, replay
 from vagus.runtime.metrics import Metrics
-from vagus.runtime.worker import CommitPoint, Worker
+from vagus.runtime.worker import CommitPoint, Seams, Worker
 from vagus.streams.client import Client
 from vagus.streams.duration import Duration, duration_ms
 from vagus.streams.views import Views
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
 
+    import polars as pl
     from numpy.typing import NDArray
 
     from vagus.events import Event
@@ -147,10 +147,12 @@ class Harness:
                 self.registry,
                 policy=self.app.policy,
                 metrics=self.metrics,
-                clock=self._clock,
-                sleep=self.slept_s.append,
-                rank=self._rank,
-                at=self._at,
+                seams=Seams(
+                    clock=self._clock,
+                    sleep=self.slept_s.append,
+                    rank=self._rank,
+                    at=self._at,
+                ),
             )
         return self._worker
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +14,8 @@ from vagus.runtime.topic import WINDOW_START
 from vagus.streams.aggregates import OLD
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from numpy.typing import NDArray
 
     from vagus.runtime.batch import Batch
@@ -57,9 +58,7 @@ class Aggregation:
 
     def merge(self, partial: pl.DataFrame, old: pl.DataFrame, batch: Batch) -> pl.DataFrame:
         """The accumulators of the batch joined with those that were there (same rows)."""
-        known = old.select(
-            pl.col(FOUND), pl.exclude(KEY, WINDOW_START, FOUND).name.suffix(OLD)
-        )
+        known = old.select(pl.col(FOUND), pl.exclude(KEY, WINDOW_START, FOUND).name.suffix(OLD))
         frame = partial.hstack(known)
         merged = [
             made
@@ -175,9 +174,7 @@ class Windowed:
         self._store.stage(closed)
         return finals if self._of.emit == "final" else after
 
-    def _aggregate(
-        self, rows: pl.DataFrame, batch: Batch
-    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def _aggregate(self, rows: pl.DataFrame, batch: Batch) -> tuple[pl.DataFrame, pl.DataFrame]:
         place = [KEY, WINDOW_START]
         if self._of.emit == "each":
             after, newest = self._of.rounds(rows, place, self._store, batch)

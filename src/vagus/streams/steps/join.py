@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -12,6 +11,8 @@ from vagus.runtime.frame import KEY, SEQ, SYSTEM, TOMBSTONE
 from vagus.runtime.store import FOUND
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vagus.runtime.batch import Batch
     from vagus.runtime.store import Store
 
@@ -23,8 +24,11 @@ _ON = "_on"
 
 @dataclass(frozen=True)
 class Join:
-    """How rows are put together: the stream's column to look up, and the table's columns by
-    their names in the result."""
+    """How rows are put together.
+
+    `on` is the stream's column to look up, `columns` the table's columns by their names in the
+    result.
+    """
 
     name: str
     on: pl.Expr
@@ -146,5 +150,3 @@ def nulls_where(gone: pl.Expr, columns: Sequence[str]) -> list[pl.Expr]:
 def values_of(frame: pl.DataFrame, *, besides: Sequence[str] = ()) -> list[str]:
     """The value columns of a frame, but for `besides`."""
     return [name for name in frame.columns if name not in SYSTEM and name not in besides]
-
-

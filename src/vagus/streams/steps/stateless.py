@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -13,6 +12,8 @@ from vagus.errors import VagusError
 from vagus.runtime.frame import KEY, SEQ, SYSTEM, TOMBSTONE, in_order
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+from functools import partial
     from vagus.events import Event
     from vagus.runtime.batch import Batch
     from vagus.runtime.topology import Process
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 _CONCURRENT_CALLS = 100
 
 
-def frames(name: str, function: Callable[[pl.DataFrame], pl.DataFrame], empty: pl.DataFrame) -> Process:
+def frames(
+    name: str, function: Callable[[pl.DataFrame], pl.DataFrame], empty: pl.DataFrame
+) -> Process:
     """Apply a function to the frame; records that make it fail become dead letters."""
 
     def process(inputs: Sequence[pl.DataFrame], batch: Batch) -> pl.DataFrame:
@@ -58,7 +61,7 @@ def checked(
                 hint="keep the columns that begin with an underscore: use with_columns, or put "
                 'pl.col("^_.*$") into select',
             )
-        return result.select(empty.columns).cast(dict(empty.schema))
+        return result.select(empty.columns).cast(empty.schema)
 
     return call
 
@@ -135,7 +138,11 @@ class Effect:
 
 
 def call_each(
-    name: str, function: Callable[[Any], Any], source: type[Event], frame: pl.DataFrame, batch: Batch
+    name: str,
+    function: Callable[[Any], Any],
+    source: type[Event],
+    frame: pl.DataFrame,
+    batch: Batch,
 ) -> list[tuple[int, Any]]:
     """Call for each row's event, in order: the rows that succeeded, and what came of them."""
     events = source.from_frame(frame)
@@ -143,13 +150,15 @@ def call_each(
     done: list[tuple[int, Any]] = []
     if not inspect.iscoroutinefunction(function):
         for row, event in enumerate(events):
-            result, error, tries = batch.attempt(lambda event=event: _listed(function(event)))
+            result, error, tries = batch.attempt(partial(_call, function, event))
             if error is None:
                 done.append((row, result))
             else:
                 batch.fail(seqs[row], name, error, tries=tries)
         return done
-    for row, (result, error, tries) in enumerate(batch.run_async(_call_all(function, events, batch))):
+    for row, (result, error, tries) in enumerate(
+        batch.run_async(_call_all(function, events, batch))
+    ):
         if error is None:
             done.append((row, result))
         else:
@@ -157,8 +166,9 @@ def call_each(
     return done
 
 
-def _listed(result: Any) -> Any:
-    """A generator's events, so that its errors come out inside the try."""
+def _call(function: Callable[[Any], Any], event: Any) -> Any:
+    """What a function makes of an event; a generator is run, so that its errors come out here."""
+    result = function(event)
     return list(result) if inspect.isgenerator(result) else result
 
 
@@ -171,15 +181,17 @@ async def _call_all(
 
     async def call(event: Event) -> tuple[Any, BaseException | None, int]:
         error: BaseException | None = None
+        tries = 0
         async with limit:
-            for tries in range(1, len(waits_s) + 2):
+            for wait_s in (0.0, *waits_s):
+                if tries:
+                    await asyncio.sleep(wait_s)
+                tries += 1
                 try:
                     return await function(event), None, tries
-                except Exception as problem:
+                except Exception as problem:  # noqa: BLE001 - whatever the user's raises
                     error = problem
-                if tries <= len(waits_s):
-                    await asyncio.sleep(waits_s[tries - 1])
-        return None, error, len(waits_s) + 1
+        return None, error, tries
 
     return await asyncio.gather(*(call(event) for event in events))
 
@@ -192,5 +204,3 @@ def rekeyed(column: str | pl.Expr, dtype: pl.DataType) -> Callable[[pl.DataFrame
         return frame.with_columns(key.cast(dtype).alias(KEY)).filter(pl.col(KEY).is_not_null())
 
     return function
-
-

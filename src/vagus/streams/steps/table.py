@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -14,6 +13,8 @@ from vagus.streams.aggregates import OLD
 from vagus.streams.steps.join import nulls_where, previous, values_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from vagus.runtime.batch import Batch
     from vagus.runtime.store import Store
     from vagus.runtime.topology import Process
@@ -121,5 +122,3 @@ class Regroup:
 
 def _suffixed(values: pl.DataFrame, names: list[str]) -> pl.DataFrame:
     return values.select(pl.col(name).alias(name + OLD) for name in names)
-
-
