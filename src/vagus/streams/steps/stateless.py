@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -13,7 +14,7 @@ from vagus.runtime.frame import KEY, SEQ, SYSTEM, TOMBSTONE, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+
     from vagus.events import Event
     from vagus.runtime.batch import Batch
     from vagus.runtime.topology import Process
