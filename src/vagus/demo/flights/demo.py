@@ -1,0 +1,120 @@
+"""The demonstration: sends the data, does the work, shows both, and prints the answers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from vagus.demo.flights import report
+from vagus.demo.flights.app import app
+from vagus.demo.flights.progress import Display, Meter
+from vagus.demo.flights.source import Source
+from vagus.runtime.worker import Worker
+from vagus.streams import Client
+from vagus.streams.views import Views
+
+if TYPE_CHECKING:
+    from vagus.demo.flights.progress import Reading
+
+_LOOK_S = 0.1  # between looks at how far everything is
+
+
+def run(
+    *,
+    hub: str | None = None,
+    speed: float | None = None,
+    days: int | None = None,
+    port: int = 0,
+    console: Console | None = None,
+) -> None:
+    """Send a year of departures through the application, and show what comes of it.
+
+    `hub` is the file of a hub that is kept; what it has already is not sent again. `speed` is how
+    many seconds of 2013 pass in a second (3600: an hour); without it, all goes as fast as it can.
+    `days` sends the first days of the year only. The tables are served at `port` (0: any that is
+    free). On a terminal they stay until Ctrl-C; Ctrl-C before that ends with what there is. Raises
+    VagusError if the data is not installed, or the hub can't be used.
+    """
+    console = console or Console(highlight=False)
+    with TemporaryDirectory(prefix="vagus-flights-") as folder:
+        path = hub or str(Path(folder) / "flights.db")
+        with Client(app, path) as client:
+            _Demonstration(client, console, speed, days).perform(port, kept=hub)
+
+
+class _Demonstration:
+    def __init__(
+        self, client: Client, console: Console, speed: float | None, days: int | None
+    ) -> None:
+        self._client, self._console = client, console
+        with console.status("Reading the flights of 2013"):
+            self._source = Source(client, speed=speed, days=days)
+            self._source.load_tables()
+        inputs = [source.topic.name for source in app.topology.sources()]
+        self._meter = Meter(client.hub, app.name, inputs)
+        self._stop = threading.Event()
+
+    def perform(self, port: int, *, kept: str | None) -> None:
+        began_s, sent = time.monotonic(), self._source.sent
+        console, source = self._console, self._source
+        if sent:
+            console.print(f"The hub has {sent:,} departures already; going on from there.")
+        with self._served(port) as url:
+            whole = self._flow(url)
+            reading = self._meter.read()
+            views = Views(app, self._client.hub, self._client.registry)
+            found = report.answers(views)
+            views.close()
+            console.print()
+            report.show_answers(console, found, reading.counts["delay-alert"])
+            took_s = time.monotonic() - began_s
+            console.print(
+                f"{source.sent - sent:,} departures sent and worked through in {took_s:.1f} s"
+                + ("." if whole else ", then interrupted.")
+            )
+            self._say_what_next(url, kept)
+
+    def _flow(self, url: str | None) -> bool:
+        """Send and work until all is done, or until Ctrl-C; whether all was done."""
+        worker = Worker(
+            app.name, app.topology, self._client.hub, self._client.registry, policy=app.policy
+        )
+        with ThreadPoolExecutor(2) as pool, Display(self._console, self._source, url) as display:
+            sending = pool.submit(self._source.run, self._stop)
+            working = pool.submit(worker.run)
+            try:
+                self._watch(sending, working, display)
+                return True
+            except KeyboardInterrupt:
+                return False
+            finally:
+                self._stop.set()
+                worker.stop()
+
+    def _watch(self, sending: Future[None], working: Future[None], display: Display) -> None:
+        while True:
+            sent = sending.done()
+            reading: Reading = self._meter.read()
+            display.show(reading)
+            if working.done():
+                working.result()
+            if sent:
+                sending.result()
+                if not reading.lag:
+                    return
+            time.sleep(_LOOK_S)
+
+    @contextmanager
+    def _served(self, port: int) -> Iterator[str | None]:
+        yield None
+
+    def _say_what_next(self, url: str | None, kept: str | None) -> None:
+        self._console.print("What to try next")
