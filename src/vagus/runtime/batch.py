@@ -173,17 +173,20 @@ class Batch:
         """Apply a function to a frame; set apart the records that make it fail.
 
         The frame is halved until the failing records stand alone, so that a batch costs more
-        only where something fails.
+        only where something fails; only then are retries made.
         """
+        if frame.n_unique(SEQ) > 1:
+            try:
+                return function(frame)
+            except Exception:  # noqa: BLE001 - whatever a user's function raises
+                middle = frame[SEQ][frame.height // 2]
+            if middle == frame[SEQ][0]:
+                middle += 1
+            halves = [frame.filter(pl.col(SEQ) < middle), frame.filter(pl.col(SEQ) >= middle)]
+            return pl.concat([self.guard(step, function, half, empty) for half in halves])
         result, error, tries = self.attempt(lambda: function(frame))
-        if error is None:
-            done: pl.DataFrame = result
-            return done
-        if frame.n_unique(SEQ) == 1:
+        if error is not None:
             self.fail(int(frame[SEQ][0]), step, error, tries=tries)
             return empty
-        middle = frame[SEQ][frame.height // 2]
-        if middle == frame[SEQ][0]:
-            middle += 1
-        halves = [frame.filter(pl.col(SEQ) < middle), frame.filter(pl.col(SEQ) >= middle)]
-        return pl.concat([self.guard(step, function, half, empty) for half in halves])
+        done: pl.DataFrame = result
+        return done

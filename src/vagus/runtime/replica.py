@@ -7,7 +7,7 @@ committed events only, from offset zero, outside any group.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -37,6 +37,13 @@ def load(
     store: Store, codec: TopicCodec, read: FetchedRecords, metrics: Metrics | None = None
 ) -> None:
     """Apply the records of a table's topic, or of a changelog, to its store."""
+    store.load(_changes(store, codec, read, metrics))
+
+
+def _changes(
+    store: Store, codec: TopicCodec, read: FetchedRecords, metrics: Metrics | None
+) -> pl.DataFrame:
+    """The newest row of each key among these records; what can't be read is logged and counted."""
     decoded = codec.decode(read)
     for failure in decoded.failures:
         log.warning(
@@ -53,7 +60,7 @@ def load(
         frame = frame.filter(pl.col(KEY).is_not_null())
         if metrics is not None:
             metrics.add("records_dropped", read.partition.topic, unkeyed)
-    store.load(frame.unique(store.place, keep="last", maintain_order=True))
+    return frame.unique(store.place, keep="last", maintain_order=True)
 
 
 def restore(
@@ -68,17 +75,16 @@ def restore(
     total = sum(max(0, end - starts[partition]) for partition, end in ends.items())
     if not total:
         return
-    progress(store.name, 0, total)
     with hub.reader(starts) as reader:
-        open_partitions = {tp for tp, end in ends.items() if starts[tp] < end}
-        while open_partitions:
+        while True:
+            positions = reader.positions()
+            reader.pause([tp for tp, at in positions.items() if at >= ends[tp]])
+            done = sum(max(0, min(at, ends[tp]) - starts[tp]) for tp, at in positions.items())
+            progress(store.name, done, total)
+            if done == total:
+                return
             for read in reader.read(wait_s=1.0, max_bytes=32 << 20):
                 load(store, codec, _before(read, ends[read.partition]))
-                if read.next_offset >= ends[read.partition]:
-                    open_partitions.discard(read.partition)
-                    reader.pause([read.partition])
-            done = sum(min(at, ends[tp]) - starts[tp] for tp, at in reader.positions().items())
-            progress(store.name, done, total)
 
 
 def _before(read: FetchedRecords, end: int) -> FetchedRecords:
@@ -89,7 +95,10 @@ def _before(read: FetchedRecords, end: int) -> FetchedRecords:
 
 
 class Replica:
-    """All partitions of a table's topic in one store."""
+    """All partitions of a table's topic in one store.
+
+    With `retention_ms`, rows whose time lies further behind the newest one are dropped.
+    """
 
     def __init__(
         self,
@@ -99,8 +108,10 @@ class Replica:
         *,
         metrics: Metrics | None = None,
         progress: Progress = no_progress,
+        retention_ms: int | None = None,
     ) -> None:
         self.store = Store.for_topic(topic)
+        self.store.retention_ms = retention_ms
         self._codec = TopicCodec(topic, registry)
         self._metrics = metrics
         info = hub.describe_topic(topic.name)
@@ -109,17 +120,23 @@ class Replica:
         restore(hub, self.store, self._codec, ends, progress)
         self._reader: Reader = hub.reader(ends)
 
-    def refresh(self, *, wait_s: float = 0.0) -> bool:
+    def refresh(self) -> bool:
         """Take in what is new; whether there was anything."""
-        reads: Iterable[FetchedRecords] = self._reader.read(wait_s=wait_s)
-        found = False
-        for read in reads:
-            load(self.store, self._codec, read, self._metrics)
-            found = True
-        return found
+        changes = self.fetch()
+        for rows in changes:
+            self.store.load(rows)
+        return bool(changes)
+
+    def fetch(self, *, wait_s: float = 0.0, max_records: int = 65_536) -> list[pl.DataFrame]:
+        """What is new, for `store.load`, which it doesn't touch: readers need not wait for it.
+
+        Waits up to `wait_s` for the first record.
+        """
+        reads = self._reader.read(wait_s=wait_s, max_records=max_records)
+        return [_changes(self.store, self._codec, read, self._metrics) for read in reads]
 
     def wakeup(self) -> None:
-        """Make a waiting `refresh` return."""
+        """Make a waiting `fetch` return."""
         self._reader.wakeup()
 
     def close(self) -> None:

@@ -31,6 +31,9 @@ class Task:
             step.name: step.make({spec.name: stores[spec.name] for spec in step.stores})
             for step in sub.steps
         }
+        self._empty = {
+            node.name: node.empty for node in sub.nodes if isinstance(node, (Source, Step))
+        }
         self._specs = {spec.name: spec for step in sub.steps for spec in step.stores}
         self.idle_s = min((s.idle_s for s in sub.steps if s.idle_s is not None), default=None)
 
@@ -53,9 +56,10 @@ class Task:
                 continue
             if isinstance(node, Source):
                 frame = frames.get(node.topic.name)
-                done[node.name] = node.empty if frame is None else frame.select(node.empty.columns)
+                empty = self._empty[node.name]
+                done[node.name] = empty if frame is None else frame.select(empty.columns)
             elif isinstance(node, Step):
-                inputs = [done[p.name] if p.name in done else _empty(p) for p in node.parents]
+                inputs = [done.get(p.name, self._empty[p.name]) for p in node.parents]
                 busy = (
                     batch.idle_s > 0
                     or node.name in batch.side
@@ -101,11 +105,6 @@ class Task:
             if rows is not None and self._specs[name].logged:
                 found.append((self._specs[name], rows))
         return found
-
-
-def _empty(node: Node) -> pl.DataFrame:
-    assert isinstance(node, (Source, Step))
-    return node.empty
 
 
 def _closure(start: Node, following: Callable[[Node], Sequence[Node]]) -> set[Node]:

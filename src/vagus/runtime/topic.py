@@ -10,7 +10,6 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vagus.errors import DeclarationError
 from vagus.events import (
     AvroCodec,
     BadValue,
@@ -118,9 +117,11 @@ class TopicCodec:
         whole = frame.height == len(records)
 
         keys, starts = records.keys, None
+        short: list[BadValue] = []
         if self.topic.windowed:
-            keys, starts = _split_windowed(keys)
+            keys, starts, short = _split_windowed(keys)
         key, failures = self._keys.decode(keys)
+        failures += short
         stamps = pl.Series(TIME, records.timestamps).cast(TIME_TYPE)
         if not whole:
             rows = frame["_row"]
@@ -215,14 +216,18 @@ def _join_windowed(keys: BytesColumn, starts: pl.Series) -> BytesColumn:
     return BytesColumn(pc.binary_join_element_wise(keys.to_arrow(), suffix, b""))
 
 
-def _split_windowed(keys: BytesColumn) -> tuple[BytesColumn, NDArray[np.int64]]:
+def _split_windowed(
+    keys: BytesColumn,
+) -> tuple[BytesColumn, NDArray[np.int64], list[BadValue]]:
+    """The keys, the starts of their windows, and the keys that are too short to have one."""
     array = keys.to_arrow()
-    lengths = pc.binary_length(array).to_numpy(zero_copy_only=False)
-    if len(lengths) and not (lengths >= _START_BYTES).all():
-        raise DeclarationError(
-            "expected windowed keys, with the window's start in the last eight bytes",
-            hint="read the topic as one without windows",
-        )
+    long_enough = pc.fill_null(pc.greater_equal(pc.binary_length(array), _START_BYTES), False)
+    bad: list[BadValue] = []
+    if not pc.all(long_enough).as_py() and len(array):
+        rows = np.flatnonzero(~long_enough.to_numpy(zero_copy_only=False))
+        error = "expected a windowed key, with the window's start in its last eight bytes"
+        bad = [BadValue(int(row), error, array[int(row)].as_py() or b"") for row in rows]
+        array = pc.if_else(long_enough, array, pa.scalar(bytes(_START_BYTES), pa.binary()))
     tails = b"".join(pc.binary_slice(array, -_START_BYTES).to_pylist())
     starts = np.frombuffer(tails, dtype=">i8").astype(np.int64)
-    return BytesColumn(pc.binary_slice(array, 0, -_START_BYTES)), starts
+    return BytesColumn(pc.binary_slice(array, 0, -_START_BYTES)), starts, bad

@@ -39,11 +39,16 @@ class Aggregation:
     empty: pl.DataFrame  # of the results
     replacing: bool = False  # rows hold a new value and the old one that it replaces
 
-    def inputs(self, frame: pl.DataFrame) -> list[pl.Expr]:
-        """The columns that the aggregates work on."""
+    def inputs(self, frame: pl.DataFrame, batch: Batch) -> pl.DataFrame:
+        """The records, with the columns that the aggregates work on."""
         if self.replacing:
-            return [pl.col(name) for name in frame.columns if name not in SYSTEM]
-        return [agg.input.alias(name) for name, agg in self.aggregates.items()]
+            return frame
+        exprs = [agg.input.alias(name) for name, agg in self.aggregates.items()]
+
+        def evaluate(frame: pl.DataFrame) -> pl.DataFrame:
+            return frame.select(*SYSTEM, *exprs)
+
+        return batch.guard(self.name, evaluate, frame, evaluate(frame.clear()))
 
     def partial(self, rows: pl.DataFrame, place: list[str]) -> pl.DataFrame:
         """One row of accumulators for each group, in order of the groups' first records."""
@@ -132,7 +137,9 @@ class Grouped:
         frame = keyed(inputs[0], self._of.name, batch, drop_tombstones=True)
         if not frame.height:
             return self._of.empty
-        rows = frame.select(SEQ, KEY, TIME, *self._of.inputs(frame))
+        rows = self._of.inputs(frame, batch)
+        if not rows.height:
+            return self._of.empty
         if self._of.emit == "each":
             after, newest = self._of.rounds(rows, [KEY], self._store, batch)
         else:
@@ -160,10 +167,15 @@ class Windowed:
         frame = keyed(inputs[0], self._of.name, batch, drop_tombstones=False)
         if not frame.height:
             return self._of.empty
+        inputs_of = self._of.inputs(frame, batch)
+        if inputs_of.height != frame.height:
+            frame = frame.filter(pl.col(SEQ).is_in(inputs_of[SEQ].implode()))
+        if not frame.height:
+            return self._of.empty
         times = frame[TIME].to_physical().to_numpy()
         clock = np.maximum(np.maximum.accumulate(times), self._stream_time)
         self._stream_time = int(clock[-1])
-        rows = self._rows(frame, times, clock, batch)
+        rows = self._rows(frame, inputs_of, clock, batch)
         if rows.height:
             after, newest = self._aggregate(rows, batch)
         else:
@@ -189,14 +201,13 @@ class Windowed:
     def _rows(
         self,
         frame: pl.DataFrame,
-        times: NDArray[np.int64],
+        rows: pl.DataFrame,
         clock: NDArray[np.int64],
         batch: Batch,
     ) -> pl.DataFrame:
         """A row for each record and each of its windows that is still open."""
         window = self._window
-        at, starts = window.of(times)
-        rows = frame.select(SEQ, KEY, TIME, *self._of.inputs(frame))
+        at, starts = window.of(frame[TIME].to_physical().to_numpy())
         late = starts + window.size_ms <= clock[at] - window.grace_ms
         if late.any():
             batch.metrics.add("records_late", self._of.name, int(late.sum()))

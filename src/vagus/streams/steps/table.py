@@ -91,7 +91,7 @@ class Regroup:
         self._values = list(aggregates)
 
     def __call__(self, inputs: Sequence[pl.DataFrame], batch: Batch) -> pl.DataFrame:
-        frame = inputs[0]
+        frame = batch.guard(self._name, self._tried, inputs[0], inputs[0].clear())
         self._store.stage(frame)
         old = previous(frame, self._store)
         new_values = self._evaluated(frame, ~frame[TOMBSTONE])
@@ -111,6 +111,11 @@ class Regroup:
         if not filled:
             return self._empty
         return pl.concat(filled).sort(SEQ, maintain_order=True).select(self._empty.columns)
+
+    def _tried(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The frame, if all of its rows can be evaluated."""
+        self._evaluated(frame, ~frame[TOMBSTONE])
+        return frame
 
     def _evaluated(self, rows: pl.DataFrame, there: pl.Series) -> pl.DataFrame:
         """Group and inputs of the aggregates; null where there is no row."""
