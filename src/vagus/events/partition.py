@@ -44,7 +44,7 @@ def _murmur2(data: NDArray[np.uint8], ends: NDArray[np.int32]) -> NDArray[np.uin
     first = int(lengths[0])
     if (lengths == first).all():
         start = int(ends[0])
-        return _of_length(data[start : start + first * len(lengths)].reshape(-1, first))
+        return _of_length(data[start : start + first * len(lengths)].reshape(len(lengths), first))
     starts = ends[:-1].astype(np.int64)
     hashes = np.empty(len(lengths), dtype=np.uint32)
     for length in np.flatnonzero(np.bincount(lengths)).tolist():
