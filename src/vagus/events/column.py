@@ -8,6 +8,8 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from vagus.errors import EncodeError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -82,7 +84,8 @@ class BytesColumn:
                 self._array = pa.concat_arrays(self._parts)
                 self._parts = []
             else:
-                self._array = pa.array(self._list, pa.binary())
+                assert self._list is not None
+                self._array = _from_list(self._list)
         return self._array
 
     def to_list(self) -> list[bytes | None]:
@@ -109,3 +112,15 @@ def _content_bytes(array: pa.BinaryArray) -> int:
         return 0
     ends = np.frombuffer(array.buffers()[1], dtype=np.int32)
     return int(ends[array.offset + len(array)] - ends[array.offset])
+
+
+def _from_list(values: list[bytes | None]) -> pa.BinaryArray:
+    # `pa.array` would import pandas, where it is installed, to see whether it was given a series.
+    array = pl.Series(values, dtype=pl.Binary).to_arrow(compat_level=pl.CompatLevel.oldest())
+    try:
+        return array.cast(pa.binary())
+    except pa.ArrowInvalid as error:
+        raise EncodeError(
+            f"expected a column of less than 2 GiB, got {array.nbytes} bytes",
+            hint="append in smaller batches",
+        ) from error

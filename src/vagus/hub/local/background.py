@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import sqlite3
 
     from vagus.hub.local.hub import LocalHub
+    from vagus.hub.local.member import LocalMember
 
 TICK_S = 0.5
 HOUSEKEEPING_EVERY_S = 5.0
@@ -34,7 +35,7 @@ class Background:
         self._stopping = False
         self._thread: threading.Thread | None = None
         self._mutex = threading.Lock()
-        self._next_beat = 0.0
+        self._last_beat = self._next_beat = 0.0
         self._next_housekeeping = time.monotonic() + HOUSEKEEPING_EVERY_S
 
     def start(self) -> None:
@@ -56,19 +57,16 @@ class Background:
             self._thread.join()
 
     def _run(self) -> None:
+        pause_s = TICK_S
         while not self._stopping:
-            self._wake.wait(TICK_S)
+            self._wake.wait(pause_s)
             self._wake.clear()
-            if self._stopping:
-                return
             try:
                 self._tick()
+                pause_s = min([TICK_S, *(_beat_every_s(one) for one in self._hub.members())])
             except VagusError as error:
                 # Whoever appends or reads next will be told; here nobody is there to tell.
                 _log.warning("the hub's upkeep failed and will be tried again: %s", error)
-                if self._stopping:
-                    return
-                time.sleep(TICK_S)
 
     def _tick(self) -> None:
         hub = self._hub
@@ -92,9 +90,9 @@ class Background:
         hub = self._hub
         now = hub.clock()
         members = [member for member in hub.members() if member.alive]
-        if members and now >= self._next_beat:
-            every = min(3.0, min(member.session_timeout_s for member in members) / 5)
-            self._next_beat = now + every
+        if members and not self._last_beat <= now < self._next_beat:
+            self._last_beat = now
+            self._next_beat = now + min(map(_beat_every_s, members))
             ids = [member.id for member in members]
             hub.committer.submit(lambda db: groups.touch(db, ids, now), sync=False)
         with hub.storage.reading() as db:
@@ -106,3 +104,7 @@ class Background:
                     groups.expire(db, group, now)
 
             hub.committer.submit(expel, sync=False)
+
+
+def _beat_every_s(member: LocalMember) -> float:
+    return min(3.0, member.session_timeout_s / 5)

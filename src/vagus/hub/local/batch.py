@@ -284,9 +284,7 @@ def _encode_headers(headers: Headers | None) -> list[Any]:
     pairs = list(chain.from_iterable(headers))
     names = BytesColumn([name.encode() for name, _ in pairs])
     values = BytesColumn([value for _, value in pairs])
-    name_places, name_data, _ = _column_sections(names)[0]
-    value_places, value_data, _ = _column_sections(values)[0]
-    return [counts, name_places, name_data, value_places, value_data]
+    return [counts, *_column_sections(names)[0][:2], *_column_sections(values)[0][:2]]
 
 
 def _decode_headers(counts: NDArray[np.int32], sections: list[pa.Buffer | None]) -> Headers | None:
