@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -305,11 +305,12 @@ class _Reader:
             raise
         except BaseException:  # the library panics with no Exception
             return None
-        magic, ids, *columns = batch.columns
+        columns: list[pa.Array] = batch.columns
+        magic, ids = columns[:2]
         bits = np.frombuffer(ids.buffers()[1], dtype=np.uint32)[ids.offset :][: len(ids)]
         if magic.true_count or not (bits == self._id_bits).all():
             return None
-        return columns
+        return columns[2:]
 
     def finish(self, columns: list[pa.Array], count: int, bad: BadRows) -> pl.DataFrame:
         """The frame of columns in storage form."""

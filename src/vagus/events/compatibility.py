@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
-
-import json
 
 from vagus.errors import IncompatibleSchema, SchemaError
 

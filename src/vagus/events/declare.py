@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
-from functools import lru_cache
+from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from uuid import UUID
 
@@ -61,7 +61,7 @@ _SUPPORTED = (
 )
 
 
-@lru_cache(maxsize=None)
+@cache
 def avro_record(model: type[BaseModel]) -> dict[str, Any]:
     """The Avro schema of an event class, as JSON values. Do not change it.
 
@@ -69,7 +69,8 @@ def avro_record(model: type[BaseModel]) -> dict[str, Any]:
     """
     if not model.__pydantic_complete__:
         model.model_rebuild()
-    return _Declaration().record(model, model.__name__)
+    record: dict[str, Any] = _Declaration().record(model, model.__name__)
+    return record
 
 
 def fixed_size(precision: int) -> int:
@@ -274,7 +275,7 @@ def own_tag(model: type[BaseModel]) -> str | None:
 
 def _default(info: FieldInfo) -> tuple[bool, Any]:
     if info.default_factory in (list, dict):
-        return True, info.default_factory()  # type: ignore[misc, call-arg]
+        return True, info.default_factory()
     if info.default_factory is not None or info.is_required():
         return False, None  # other factories give another value each time
     return True, info.default

@@ -62,8 +62,8 @@ class Event(BaseModel):
 
     Fields are checked when the class is defined: a type that can't be written raises
     DeclarationError with the field's name and what to use instead. Datetimes need a time zone.
-    `record_namespace` goes before the record's name in its schema; `aliases` are the class's earlier
-    names.
+    `record_namespace` goes before the record's name in its schema; `aliases` are earlier names of
+    the class.
 
     >>> class BusPosition(Event, record_namespace="fleet", aliases=("Position",)):
     ...     bus_id: str
@@ -106,7 +106,8 @@ class Event(BaseModel):
     def __get_pydantic_core_schema__(
         cls, source: type[BaseModel], handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
-        return _with_zones(handler(source))
+        schema: core_schema.CoreSchema = _with_zones(handler(source))
+        return schema
 
     @classmethod
     def from_frame(cls, frame: pl.DataFrame) -> list[Self]:

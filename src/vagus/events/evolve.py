@@ -273,4 +273,4 @@ def frame_of(columns: list[pa.Array], schema: pl.Schema, count: int) -> pl.DataF
     frame = pl.DataFrame(
         [pl.Series(name, array) for name, array in zip(schema, columns, strict=True)]
     )
-    return frame if frame.schema == schema else frame.cast(dict(schema))
+    return frame if frame.schema == schema else frame.cast(schema)

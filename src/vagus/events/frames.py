@@ -64,13 +64,16 @@ def fit_frame(frame: pl.DataFrame, schema: RecordSchema, topic: str) -> pl.DataF
 def _cast(series: pl.Series, dtype: pl.DataType, topic: str) -> pl.Series:
     where = f"{topic}.{series.name}"
     given = series.dtype
-    if isinstance(dtype, pl.Datetime) and isinstance(given, pl.Datetime):
-        if (given.time_zone is None) != (dtype.time_zone is None):
-            raise EncodeError(
-                f"expected {dtype}, got {given}", where=where,
-                hint='say which zone it is: .dt.replace_time_zone("UTC")',
-                rows=list(range(len(series))),
-            )
+    if (
+        isinstance(dtype, pl.Datetime)
+        and isinstance(given, pl.Datetime)
+        and (given.time_zone is None) != (dtype.time_zone is None)
+    ):
+        raise EncodeError(
+            f"expected {dtype}, got {given}", where=where,
+            hint='say which zone it is: .dt.replace_time_zone("UTC")',
+            rows=list(range(len(series))),
+        )
     try:
         result = series.cast(dtype, strict=False)
     except pl.exceptions.PolarsError as error:

@@ -441,15 +441,15 @@ def _too_large(data: NDArray[np.uint8], precision: int) -> NDArray[np.bool_]:
     halves = np.ascontiguousarray(data).view(np.int64)
     high, low = halves[:, 1], halves[:, 0]
     limit = 10**precision
+    large: NDArray[np.bool_]
     if precision <= 18:
-        return (high != low >> 63) | (low >= limit) | (low <= -limit)
+        large = (high != low >> 63) | (low >= limit) | (low <= -limit)
+        return large
     top = limit >> 64
-    near = (high >= top) | (high <= -top - 1)
-    if not near.any():
-        return near
-    for row in np.flatnonzero(near):
-        near[row] = abs(int.from_bytes(data[row].tobytes(), "little", signed=True)) >= limit
-    return near
+    large = (high >= top) | (high <= -top - 1)
+    for row in np.flatnonzero(large):  # so near the limit that the lower half decides
+        large[row] = abs(int.from_bytes(data[row].tobytes(), "little", signed=True)) >= limit
+    return large
 
 
 class Enumeration(Node):
@@ -488,7 +488,8 @@ def _lengths(array: pa.Array) -> NDArray[np.int64]:
         # The library gives a null map no entries, so that the lengths add up to the entries.
         lengths: NDArray[np.int64] = np.diff(np.asarray(array.offsets)).astype(np.int64)
         return lengths
-    return pc.list_value_length(array).fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+    counts = pc.list_value_length(array).fill_null(0).to_numpy(zero_copy_only=False)
+    return np.asarray(counts, dtype=np.int64)
 
 
 def _offsets(lengths: NDArray[np.int64]) -> pa.Array:
@@ -662,7 +663,11 @@ class Record(Node):
         inner = alive(array, rows)
         children = [
             change(field, child, inner)
-            for field, child in zip(self.fields.values(), array.flatten(), strict=True)
+            for field, child in zip(
+                # Not `flatten`, which gives children the nulls of their parent: unions can't
+                # have any, and Arrow aborts.
+                self.fields.values(), map(array.field, range(len(self.fields))), strict=True
+            )
         ]
         mask = array.is_null() if array.null_count else None
         return pa.StructArray.from_arrays(children, list(self.fields), mask=mask)
@@ -737,25 +742,23 @@ class Union(Node):
         return {name: branch.default_value(value)}
 
     def read(self, array: pa.Array, rows: NDArray[np.int64] | None, bad: BadRows) -> pa.Array:
-        count = len(array)
+        here = np.arange(len(array))
         mask = None
         if pa.types.is_union(array.type):
             codes = np.asarray(array.type_codes)
-            here = np.arange(count)
-            members = []
-            for code in self._codes:
-                other = codes != code
-                members.append(array.field(code).take(pa.array(here, mask=other)))
+            members = [array.field(code) for code in self._codes]
+            others = [codes != code for code in self._codes]
             if self.null_place is not None:
                 mask = pa.array(codes == self.null_place)
         else:
             members = array.flatten()
+            others = [nulls(member) for member in members]
             mask = array.is_null() if array.null_count else None
-        outer = np.arange(count) if rows is None else rows
-        children = [
-            branch.read(member, np.where(nulls(member), -1, outer), bad)
-            for branch, member in zip(self.branches.values(), members, strict=True)
-        ]
+        outer = here if rows is None else rows
+        children = []
+        for branch, member, other in zip(self.branches.values(), members, others, strict=True):
+            child = branch.read(member, np.where(other, -1, outer), bad)
+            children.append(child.take(pa.array(here, mask=other)))
         return pa.StructArray.from_arrays(children, list(self.branches), mask=mask)
 
     def write(self, array: pa.Array, rows: NDArray[np.int64] | None, bad: BadRows) -> pa.Array:

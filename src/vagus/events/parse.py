@@ -99,7 +99,8 @@ def node_of(kind: Any, where: str, names: Definitions, namespace: str = "") -> N
 
 def _is_decimal(kind: dict[str, Any]) -> bool:
     """Whether a decimal fits Polars'; a reader is free to see the bytes instead."""
-    return 0 < kind.get("precision", 0) <= 38 and 0 <= kind.get("scale", 0) <= kind["precision"]
+    precision, scale = int(kind.get("precision", 0)), int(kind.get("scale", 0))
+    return 0 < precision <= 38 and 0 <= scale <= precision
 
 
 def _fixed(kind: dict[str, Any], where: str) -> Node:

@@ -7,7 +7,7 @@ from threading import RLock
 from typing import Protocol
 
 from vagus.errors import SchemaError, nearest
-from vagus.events.compatibility import LEVELS, Level, check_compatibility, versions_to_check
+from vagus.events.compatibility import LEVELS, Level, check_compatibility
 
 __all__ = ["MemoryRegistry", "Registry"]
 
@@ -61,15 +61,14 @@ class MemoryRegistry:
         self._levels: dict[str | None, Level] = {None: "BACKWARD"}
 
     def register(self, subject: str, schema_json: str) -> int:
+        """See `Registry.register`."""
         with self._lock:
             canonical = same_text(schema_json)
             known = self._ids.get(canonical)
             versions = self._versions.get(subject, [])
             if known is not None and any(known == schema_id for _, schema_id in versions):
                 return known
-            level = self.level(subject)
-            old = [self._schemas[schema_id] for _, schema_id in versions]
-            check_compatibility(schema_json, versions_to_check(old, level), level, subject=subject)
+            self.check(subject, schema_json)
             schema_id = known if known is not None else len(self._schemas) + 1
             self._schemas.setdefault(schema_id, schema_json)
             self._ids[canonical] = schema_id
@@ -77,27 +76,38 @@ class MemoryRegistry:
             self._versions.setdefault(subject, []).append((version, schema_id))
             return schema_id
 
+    def check(self, subject: str, schema_json: str) -> None:
+        """Raise IncompatibleSchema if the subject's level forbids the schema."""
+        with self._lock:
+            old = [self._schemas[schema_id] for _, schema_id in self._versions.get(subject, [])]
+            check_compatibility(schema_json, old, self.level(subject), subject=subject)
+
     def schema(self, schema_id: int) -> str:
+        """See `Registry.schema`."""
         with self._lock:
             if schema_id not in self._schemas:
                 raise unknown_id(schema_id)
             return self._schemas[schema_id]
 
     def subjects(self) -> list[str]:
+        """See `Registry.subjects`."""
         with self._lock:
             return sorted(self._versions)
 
     def versions(self, subject: str) -> list[tuple[int, int]]:
+        """See `Registry.versions`."""
         with self._lock:
             if subject not in self._versions:
                 raise unknown_subject(subject, list(self._versions))
             return list(self._versions[subject])
 
     def level(self, subject: str | None = None) -> Level:
+        """See `Registry.level`."""
         with self._lock:
             return self._levels.get(subject) or self._levels[None]
 
     def set_level(self, subject: str | None, level: Level) -> None:
+        """See `Registry.set_level`."""
         check_level(level)
         with self._lock:
             self._levels[subject] = level
