@@ -71,9 +71,7 @@ def show_answers(console: Console, found: Answers, alerts: int) -> None:
         ranked.add_column(name, justify="right")
     for row in found.airlines.iter_rows(named=True):
         delay = "" if row["delay_min"] is None else f"{row['delay_min']:.1f}"
-        ranked.add_row(
-            row["airline"], f"{row['departures']:,}", f"{row['cancelled']:,}", delay
-        )
+        ranked.add_row(row["airline"], f"{row['departures']:,}", f"{row['cancelled']:,}", delay)
     console.print(hours, "", ranked, "", sep="\n")
     console.print(f"[bold]{alerts:,}[/] departures were over an hour late: topic delay-alert.")
 
