@@ -1,0 +1,119 @@
+"""Run the benchmarks: one line of JSON each, or a table for people on a terminal.
+
+Each runs in fresh processes, so that what it needs of memory is its own. It runs several times,
+each time on a copy of the same hub; the line that is printed is that of the run in the middle.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# Nothing heavy is imported here: a child's peak of memory begins at that of its parent.
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """A benchmark, what its hub is filled with, and how many events it takes at the most."""
+
+    name: str
+    fill: str | None = None
+    events_max: int | None = None
+
+
+BENCHMARKS = [
+    Benchmark("hub.append"),
+    Benchmark("hub.fetch", "fill.fleet"),
+    Benchmark("hub.latency"),
+    Benchmark("streams.filter", "fill.fleet"),
+    Benchmark("streams.join", "fill.fleet"),
+    Benchmark("streams.window", "fill.fleet"),
+    Benchmark("state.restore", "fill.bank", 1_000_000),
+]
+
+
+def main() -> None:
+    """The command."""
+    options = _options()
+    chosen = [one for one in BENCHMARKS if not options.only or one.name in options.only]
+    human = sys.stdout.isatty() and not options.json
+    lines = []
+    with tempfile.TemporaryDirectory(prefix="vagus-bench-", dir=options.folder) as folder:
+        for benchmark in chosen:
+            if human:
+                print(f"{benchmark.name} ...", file=sys.stderr)
+            line = _run(benchmark, Path(folder), options.events, options.runs)
+            lines.append(line)
+            if not human:
+                print(json.dumps(line), flush=True)
+    if human:
+        _show(lines)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    names = [one.name for one in BENCHMARKS]
+    parser.add_argument("only", nargs="*", metavar="NAME", help=f"of {', '.join(names)}")
+    parser.add_argument("--events", type=int, default=2_000_000, help="default %(default)s")
+    parser.add_argument("--runs", type=int, default=3, help="of each (default %(default)s)")
+    parser.add_argument("--folder", help="where files are written: on the disk to be measured")
+    parser.add_argument("--json", action="store_true", help="lines of JSON on a terminal, too")
+    options = parser.parse_args()
+    unknown = set(options.only) - set(names)
+    if unknown:
+        parser.error(f"expected names among {', '.join(names)}, got {', '.join(sorted(unknown))}")
+    if options.events < 1 or options.runs < 1:
+        parser.error("expected at least one event and one run")
+    return options
+
+
+def _run(benchmark: Benchmark, folder: Path, events: int, runs: int) -> dict[str, Any]:
+    count = min(events, benchmark.events_max or events)
+    filled = folder / f"{benchmark.fill}-{count}.db"
+    if benchmark.fill is not None and not filled.exists():
+        _child(benchmark.fill, filled, count)
+    outcomes = []
+    for _ in range(runs):
+        with tempfile.TemporaryDirectory(dir=folder) as fresh:
+            path = Path(fresh) / "vagus.db"
+            if benchmark.fill is not None:
+                shutil.copyfile(filled, path)
+            outcomes.append(json.loads(_child(benchmark.name, path, count)))
+    outcomes.sort(key=lambda outcome: outcome["events_per_cpu_s"])
+    middle: dict[str, Any] = outcomes[len(outcomes) // 2]
+    return middle
+
+
+def _child(name: str, path: Path, count: int) -> str:
+    command = [sys.executable, "-m", "benchmarks.one", name, str(path), str(count)]
+    root = Path(__file__).parents[1]
+    done = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{name} failed (exit code {done.returncode})")
+    return done.stdout
+
+
+def _show(lines: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = ("name", "events", "events_per_s", "events_per_cpu_s", "peak_memory_mb")
+    table = Table(*("benchmark", "events", "events/s", "events/CPU-s", "MB"), "more")
+    for line in lines:
+        more = [f"{what} {value:g}" for what, value in line.items() if what not in shown]
+        cells = [f"{line[what]:,}" for what in shown[1:]]
+        table.add_row(line["name"], *cells, "\n".join(more))
+    for column in table.columns[1:5]:
+        column.justify = "right"
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
