@@ -228,10 +228,10 @@ class Stream(Flow):
         )
 
     def rekey(self, by: str | pl.Expr) -> Stream:
-        """Give events another key: a column, or an expression. Null keys are left out.
+        """Give events another key: a column, or an expression.
 
         Where a later step needs all events of a key in one place, they go through a repartition
-        topic.
+        topic; events whose new key is null have no place there, and are left out of it.
         """
         expr = pl.col(by) if isinstance(by, str) else by
         trial = self._map("rekey", lambda frame: frame.with_columns(expr.alias("by")), {"by": None})
@@ -250,17 +250,25 @@ class Stream(Flow):
             key_moved=True,
         )
 
-    def _partitioned(self, name: str) -> Stream:
-        """This stream, partitioned by its key: through a topic of its own if need be."""
+    def _partitioned(self, name: str, *, unkeyed: bool = False) -> Stream:
+        """This stream, partitioned by its key: through a topic of its own if need be.
+
+        Records without a key are left out of that topic unless the next step has a use for them
+        (`unkeyed`).
+        """
         if not self.key_moved:
             return self
+        written = self
+        if not unkeyed:
+            with_key = pl.col(KEY).is_not_null()
+            written = self._map("keyed", lambda frame: frame.filter(with_key), {}, label="with key")
         topic = replace(
             self._topic(f"{self.app.name}-{name}-repartition", TopicConfig()),
             follows_inputs=True,
             schemas=(self._schema(name),),
         )
         fields = {key: known for key, known in self.fields.items() if key[0] != "_"}
-        self.app._topology.add(Sink(f"{name} -> repartition", (self.node,), topic=topic))
+        self.app._topology.add(Sink(f"{name} -> repartition", (written.node,), topic=topic))
         source = self.app._topology.add(Source(topic.name, topic=topic))
         types = self.event_types if len(self.event_types) == 1 else ()
         return replace(
@@ -317,7 +325,10 @@ class Stream(Flow):
                 f"table {table.base!r} has windowed keys, and can't be looked up by key alone",
                 where=f"{self.base}.join",
             )
-        stream = self._partitioned(f"{self.base}-by-{self.key or 'key'}") if by_key else self
+        stream = self
+        if by_key:
+            moved = f"{self.base}-by-{self.key or 'key'}"
+            stream = self._partitioned(moved, unkeyed=how == "left")
         same = {on, self.key} if by_key else {on}
         columns: dict[str, str] = {}
         fields = dict(stream.fields)

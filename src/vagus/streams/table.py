@@ -217,7 +217,8 @@ class TableGrouping:
             part: Field.of(part, inputs.schema[n]) for n in aggregates for part in (n, n + OLD)
         }
         stream = self._regrouped(step_name, expr, aggregates, changes)
-        stream = replace(stream, key_kind=kind, key_moved=True)._partitioned(step_name)
+        stream = replace(stream, key_kind=kind, key_moved=True)
+        stream = stream._partitioned(step_name, unkeyed=True)  # none is without a key
         state = {
             part: Field.of(part, dtype)
             for n, agg in aggregates.items()

@@ -198,10 +198,10 @@ async def _call_all(
 
 
 def rekeyed(column: str | pl.Expr, dtype: pl.DataType) -> Callable[[pl.DataFrame], pl.DataFrame]:
-    """Give records another key; those whose new key is null are left out, as in Kafka Streams."""
+    """Give records another key."""
     key = pl.col(column) if isinstance(column, str) else column
 
     def function(frame: pl.DataFrame) -> pl.DataFrame:
-        return frame.with_columns(key.cast(dtype).alias(KEY)).filter(pl.col(KEY).is_not_null())
+        return frame.with_columns(key.cast(dtype).alias(KEY))
 
     return function
