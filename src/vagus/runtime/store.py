@@ -62,6 +62,8 @@ class Store:
         self.columns = dict(columns)
         self.schema = pl.Schema({**place, TIME: TIME_TYPE, **columns})
         self.newest_ms = -1  # the largest time of any row ever written or deleted
+        self.retention_ms: int | None = None  # rows this far behind the newest time are dropped
+        self._dropped_ms = 0
         self._buckets: dict[int, dict[Any, int]] = {}
         self._rows: NDArray[np.int64] = np.full(1024, -1, dtype=np.int64)
         self._slots = 0
@@ -124,12 +126,48 @@ class Store:
             changes = changes.filter(~gone)
         if changes.height:
             self._write(changes.select(self.schema.names()))
+        if self.retention_ms is not None:
+            self._drop_old(self.retention_ms)
         self._tidy()
 
     def rows(self) -> pl.DataFrame:
         """All rows, in no particular order."""
         self._merge(0)
         return self._segments[0].frame if self._segments else pl.DataFrame(schema=self.schema)
+
+    def snapshot(self) -> list[tuple[pl.DataFrame, NDArray[np.bool_]]]:
+        """All rows as frames that stay as they are, each with which of its rows still count.
+
+        Cheaper than `rows`: what is not asked for can be filtered out before anything is copied.
+        """
+        found = []
+        for segment in self._segments:
+            here = (segment.number << _ROW_BITS) | np.arange(len(segment.slots))
+            found.append((segment.frame, self._rows[segment.slots] == here))
+        return found
+
+    def rows_of(
+        self, key: Any, *, window_from: int | None = None, window_to: int | None = None
+    ) -> list[tuple[Any, ...]]:
+        """The row of a key, or those of its windows, oldest first, in the order of `schema`.
+
+        The bounds are for starts of windows, in ms since 1970, the second one being left out.
+        """
+        starts = [
+            at
+            for at, keys in self._buckets.items()
+            if key in keys
+            and (window_from is None or at >= window_from)
+            and (window_to is None or at < window_to)
+        ]
+        slots = np.array([self._buckets[at][key] for at in sorted(starts)], dtype=np.int64)
+        rows = self._rows[slots]
+        rows = rows[rows >= 0]
+        if len(rows) != 1:
+            return self._gather(rows).drop(FOUND).rows() if len(rows) else []
+        number, low = int(rows[0]) >> _ROW_BITS, int(rows[0]) & ((1 << _ROW_BITS) - 1)
+        frame = next(s.frame for s in reversed(self._segments) if s.number == number)
+        return [frame.row(low)]
 
     def until(self, start: int) -> pl.DataFrame:
         """The rows of all windows that start at or before `start` (ms since 1970)."""
@@ -219,6 +257,21 @@ class Store:
                     known.pop(key, None)
                 if not known:
                     self._buckets.pop(bucket, None)
+
+    def _drop_old(self, retention_ms: int) -> None:
+        horizon = self.newest_ms - retention_ms
+        # Looking through all rows is worth it once time has moved on by a good part.
+        if horizon - self._dropped_ms < retention_ms // 16:
+            return
+        self._dropped_ms = horizon
+        bound = pl.lit(horizon).cast(TIME_TYPE)
+        old = []
+        for frame, live in self.snapshot():
+            if frame[TIME].to_physical().min() < horizon:  # type: ignore[operator]
+                old.append(frame.filter((pl.col(TIME) < bound) & pl.Series(live)))
+        if old:
+            places = pl.concat(old).select(self.place)
+            self._delete(places.sort(WINDOW_START) if self.windowed else places)
 
     def _tidy(self) -> None:
         while (

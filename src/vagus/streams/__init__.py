@@ -1,5 +1,7 @@
 """Streams: the columnar stream API."""
 
+from __future__ import annotations
+
 from vagus.runtime.batch import Retry
 from vagus.streams.aggregates import (
     Aggregate,
@@ -18,6 +20,8 @@ from vagus.streams.app import App
 from vagus.streams.client import Client
 from vagus.streams.stream import Stream
 from vagus.streams.table import Table
+from vagus.streams.view import View, ViewNotReady
+from vagus.streams.views import Views
 from vagus.streams.windows import Window, hopping, tumbling
 
 __all__ = [
@@ -27,6 +31,9 @@ __all__ = [
     "Retry",
     "Stream",
     "Table",
+    "View",
+    "ViewNotReady",
+    "Views",
     "Window",
     "collect",
     "count",

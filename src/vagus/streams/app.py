@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import types
 import typing
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from vagus.errors import DeclarationError, nearest
+from vagus.errors import DeclarationError, VagusError, nearest
 from vagus.events import Event, Field, RecordSchema
 from vagus.hub import TopicConfig
 from vagus.runtime.batch import Retry
@@ -25,6 +26,7 @@ from vagus.streams.table import Table
 if TYPE_CHECKING:
     from vagus.streams.describe import Description
     from vagus.streams.flow import Flow
+    from vagus.streams.views import Views
 
 _Handler = TypeVar("_Handler", bound=Callable[..., Any])
 
@@ -65,6 +67,7 @@ class App:
         self._topology = Topology()
         self._topics: dict[str, Topic] = {}
         self._tables: dict[str, Topic] = {}
+        self._views: Views | None = None
 
     def __repr__(self) -> str:
         return f"App({self.name!r}, topics={sorted(self._topics)})"
@@ -83,6 +86,26 @@ class App:
     def tables(self) -> dict[str, Topic]:
         """The topics that can be queried as tables, by name."""
         return dict(self._tables)
+
+    @property
+    def views(self) -> Views:
+        """The application's tables, to query: `app.views["bus-speed"].get("42")`.
+
+        They are there while the application runs in this process: by `vagus run`, in a server or
+        in a test harness. Raises VagusError otherwise.
+        """
+        if self._views is None:
+            raise VagusError(
+                "expected a running application, got one that is only declared",
+                where=self.name,
+                hint="run it in this process, or open its tables on a hub with "
+                "vagus.streams.Views(app, hub, registry)",
+            )
+        return self._views
+
+    def show_views(self, views: Views | None) -> None:
+        """Have `views` answer with these; None when the application stops. For what runs it."""
+        self._views = views
 
     # Inputs
 
@@ -200,6 +223,21 @@ class App:
         from vagus.streams.describe import Description
 
         return Description(self)
+
+    def run(self, hub: str = "vagus.db", *, workers: int = 1) -> None:
+        """Run in this process, on threads, until SIGINT or SIGTERM.
+
+        The commit at hand is finished, and the group left; a second signal ends the process at
+        once. `vagus run` does more: processes, views over HTTP, progress. Raises what made a
+        worker fail.
+        """
+        from vagus.hub import connect
+        from vagus.runtime.runner import Runner
+
+        with connect(hub) as opened:
+            code = Runner(self, opened, workers=workers).run()
+            if code:  # a worker may hang: nothing is waited for
+                os._exit(code)
 
     # For streams and tables
 

@@ -67,7 +67,8 @@ class Harness:
         self._crashes: list[CommitPoint] = []
         self.slept_s: list[float] = []
         self._worker: Worker | None = None
-        self._views: Views | None = None
+        self._views = Views(app, self.hub, self.registry)
+        app.show_views(self._views)
 
     def send(
         self, topic: Flow | str, events: Event | Iterable[Event] | pl.DataFrame, *, key: Any = None
@@ -92,9 +93,10 @@ class Harness:
         while True:
             try:
                 if not self.worker.turn():
-                    return
+                    break
             except Crash:
                 self.restart()
+        self._views.refresh()
 
     def advance(self, by: Duration) -> None:
         """Move the clock on and do what is due by then."""
@@ -121,8 +123,6 @@ class Harness:
     @property
     def views(self) -> Views:
         """The application's tables, to query."""
-        if self._views is None:
-            self._views = Views(self.app, self.hub, self.registry)
         self._views.refresh()
         return self._views
 
@@ -159,8 +159,8 @@ class Harness:
     def close(self) -> None:
         """Let go of everything."""
         self.restart()
-        if self._views is not None:
-            self._views.close()
+        self.app.show_views(None)
+        self._views.close()
         self.hub.close()
 
     def __enter__(self) -> Self:

@@ -1,0 +1,363 @@
+"""A view: one table of an application, to query.
+
+It is a replica of a table's topic. It holds committed rows only, of all partitions, in whatever
+process asks; it is up to date to within the time that events take to arrive.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import polars as pl
+
+from vagus.errors import OffsetOutOfRange, UnknownTopic, VagusError
+from vagus.runtime.frame import KEY, TIME, TIME_TYPE
+from vagus.runtime.metrics import Metrics
+from vagus.runtime.replica import Progress, Replica, no_progress
+from vagus.runtime.topic import WINDOW_START
+
+if TYPE_CHECKING:
+    from vagus.events import Registry
+    from vagus.hub import Hub
+    from vagus.runtime.store import Store
+    from vagus.runtime.topic import Topic
+
+log = logging.getLogger("vagus")
+
+_FETCH_RECORDS = 8_192  # questions wait while rows are taken in: a few milliseconds at most
+_WAIT_S = 30.0
+_LOOK_AGAIN_S = 0.1  # for a topic that isn't there yet
+_TRY_AGAIN_S = 1.0  # after an error
+_KEY_TYPES: dict[str, type] = {"str": str, "int": int, "uuid": str, "bytes": bytes}
+
+
+class ViewNotReady(VagusError):
+    """The view is still being restored, or its hub can't be read just now."""
+
+
+class View:
+    """One table. Safe to use from several threads.
+
+    `columns` are those of a row. It is made by `Views`, and holds nothing before `open`.
+    """
+
+    def __init__(
+        self, topic: Topic, hub: Hub, registry: Registry, *, progress: Progress = no_progress
+    ) -> None:
+        self.name = topic.name
+        self.topic = topic
+        self.columns: dict[str, pl.DataType] = dict(topic.columns)
+        if topic.key not in self.columns:
+            self.columns = {KEY: topic.key_type, **self.columns}
+        if topic.windowed:
+            self.columns.setdefault(WINDOW_START, TIME_TYPE)
+        self._place = [KEY, WINDOW_START] if topic.windowed else [KEY]
+        self._hub, self._registry, self._progress = hub, registry, progress
+        self._metrics = Metrics()
+        self._replica: Replica | None = None
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._opened = threading.Condition()
+        self._error: Exception | None = None
+        self._closed = threading.Event()
+        retention_s = topic.config.retention_s
+        self._retention_ms = None if retention_s is None else int(retention_s * 1000)
+
+    @property
+    def windowed(self) -> bool:
+        """Whether rows are found by key and window."""
+        return self.topic.windowed
+
+    @property
+    def key(self) -> str:
+        """The column that holds the key."""
+        field = self.topic.key
+        return field if field is not None and field in self.topic.columns else KEY
+
+    # Questions
+
+    def get(
+        self,
+        key: Any,
+        *,
+        window_from: datetime | None = None,
+        window_to: datetime | None = None,
+    ) -> dict[str, Any] | list[dict[str, Any]] | None:
+        """The row of a key, or None; of a windowed table the rows of its windows, oldest first.
+
+        `window_from` and `window_to` bound the starts of windows, the end being left out. Raises
+        VagusError for a key of another type, ViewNotReady before the view is restored.
+        """
+        found = self.rows_of(key, window_from=window_from, window_to=window_to)
+        rows = [dict(zip(self.columns, row, strict=True)) for row in found]
+        if self.windowed:
+            return rows
+        return rows[0] if rows else None
+
+    def rows_of(
+        self,
+        key: Any,
+        *,
+        window_from: datetime | None = None,
+        window_to: datetime | None = None,
+    ) -> list[tuple[Any, ...]]:
+        """What `get` finds, as plain tuples in the order of `columns`."""
+        wanted = self._key(key)
+        self._check_windows(window_from, window_to)
+        with self._lock:
+            store = self._store()
+            rows = store.rows_of(wanted, window_from=_ms(window_from), window_to=_ms(window_to))
+            horizon = self._horizon(store)
+            schema = list(store.schema)
+        at = [schema.index(name) for name in self.columns]
+        time = schema.index(TIME)
+        return [
+            tuple([row[i] for i in at]) for row in rows if horizon is None or row[time] >= horizon
+        ]
+
+    def scan(
+        self,
+        *,
+        key: Any = None,
+        prefix: str | None = None,
+        window_from: datetime | None = None,
+        window_to: datetime | None = None,
+        after: tuple[Any, ...] | None = None,
+        limit: int | None = None,
+    ) -> pl.DataFrame:
+        """Rows as a frame, ordered by key (and window).
+
+        `prefix` is what text keys begin with; `window_from` and `window_to` bound the starts of
+        windows, the end being left out. `after` is the place of a row, its key (and the start of
+        its window): only rows behind it are given. Raises VagusError for a question that the
+        table can't be asked, ViewNotReady before the view is restored.
+        """
+        self._check_windows(window_from, window_to)
+        if prefix is not None and self.topic.key_kind not in ("str", "uuid"):
+            raise VagusError(
+                f"expected no prefix: the keys of {self.name!r} are of type {self.topic.key_kind}",
+                where=self.name,
+            )
+        keep: list[pl.Expr] = []
+        if key is not None:
+            keep.append(pl.col(KEY) == self._literal(key))
+        if prefix is not None:
+            keep.append(pl.col(KEY).str.starts_with(prefix))
+        if window_from is not None:
+            keep.append(pl.col(WINDOW_START) >= pl.lit(window_from).cast(TIME_TYPE))
+        if window_to is not None:
+            keep.append(pl.col(WINDOW_START) < pl.lit(window_to).cast(TIME_TYPE))
+        if after is not None:
+            keep.append(self._behind(after))
+        with self._lock:
+            store = self._store()
+            pieces = store.snapshot()
+            horizon = self._horizon(store)
+            schema = store.schema
+        if horizon is not None:
+            keep.append(pl.col(TIME) >= pl.lit(horizon).cast(TIME_TYPE))
+        parts = [
+            frame.filter(*keep, pl.Series(live)) if keep or not live.all() else frame
+            for frame, live in pieces
+        ]
+        rows = pl.concat(parts) if parts else pl.DataFrame(schema=schema)
+        if limit is not None and limit < rows.height:
+            rows = rows.bottom_k(limit, by=self._place)
+        return rows.sort(self._place).select(*self.columns)
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._store())
+
+    def newest(self) -> datetime | None:
+        """The largest event time that the table has seen."""
+        with self._lock:
+            stamp = self._store().newest_ms
+        if stamp < 0:
+            return None
+        moment: datetime = pl.Series(TIME, [stamp]).cast(TIME_TYPE)[0]
+        return moment
+
+    @property
+    def unreadable(self) -> int:
+        """How many records of the topic could not be read, and are left out."""
+        return self._metrics.count("table_records_unreadable")
+
+    # Keeping up
+
+    @property
+    def ready(self) -> bool:
+        """Whether the view is restored and keeps up."""
+        return self._replica is not None and self._error is None
+
+    @property
+    def error(self) -> Exception | None:
+        """What keeps the view from keeping up, if anything does."""
+        return self._error
+
+    def open(self) -> None:
+        """Restore the view, if it isn't yet."""
+        with self._opened:
+            if self._replica is None:
+                self._replica = self._restored()
+                self._opened.notify_all()
+
+    def refresh(self, *, wait_s: float = 0.0) -> bool:
+        """Take in what is new, waiting up to `wait_s` for it; whether there was anything.
+
+        For one thread at a time.
+        """
+        replica = self._replica
+        if replica is None:
+            raise self._not_ready()
+        changes = replica.fetch(wait_s=wait_s, max_records=_FETCH_RECORDS)
+        if changes:
+            with self._lock:
+                for rows in changes:
+                    replica.store.load(rows)
+        return bool(changes)
+
+    def follow(self) -> None:
+        """Open the view and keep it up to date, in a thread of its own, until `close`."""
+        if self._thread is None:
+            name = f"vagus-view-{self.name}"
+            self._thread = threading.Thread(target=self._follow, name=name, daemon=True)
+            self._thread.start()
+
+    def wait_ready(self, timeout_s: float | None = None) -> None:
+        """Wait until the view is restored. Raises what keeps it from that, or ViewNotReady."""
+        with self._opened:
+            self._opened.wait_for(
+                lambda: self._replica is not None or self._error is not None, timeout_s
+            )
+        if self._error is not None:
+            raise self._error
+        if self._replica is None:
+            raise self._not_ready()
+
+    def close(self) -> None:
+        """Stop reading. What was read can still be asked for."""
+        self._closed.set()
+        if self._replica is not None:
+            self._replica.wakeup()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        if self._replica is not None:
+            self._replica.close()
+
+    def _follow(self) -> None:
+        while not self._closed.is_set():
+            try:
+                if self.name in self._hub.topics():
+                    self.open()
+                    self.refresh(wait_s=_WAIT_S)
+                    self._error = None
+                else:
+                    self._closed.wait(_LOOK_AGAIN_S)
+            except _Closing:
+                return
+            except (OffsetOutOfRange, UnknownTopic):
+                # The topic was emptied or made anew under us; so is the view.
+                replica, self._replica = self._replica, None
+                if replica is not None:
+                    replica.close()
+                self._closed.wait(_LOOK_AGAIN_S)
+            except Exception as error:  # noqa: BLE001 - the thread must outlive whatever it was
+                if not self._closed.is_set():
+                    self._failed(error)
+                    self._closed.wait(_TRY_AGAIN_S)
+
+    def _failed(self, error: Exception) -> None:
+        if str(error) != str(self._error):
+            known = isinstance(error, VagusError)
+            log.warning("view %s: %s", self.name, error, exc_info=None if known else error)
+        with self._opened:
+            self._error = error
+            self._opened.notify_all()
+
+    def _restored(self) -> Replica:
+        def told(what: str, done: int, total: int) -> None:
+            if self._closed.is_set():
+                raise _Closing
+            self._progress(what, done, total)
+
+        return Replica(
+            self._hub,
+            self.topic,
+            self._registry,
+            metrics=self._metrics,
+            progress=told,
+            retention_ms=self._retention_ms,
+        )
+
+    # What questions are made of
+
+    def _store(self) -> Store:
+        if self._replica is None:
+            raise self._not_ready()
+        return self._replica.store
+
+    def _not_ready(self) -> ViewNotReady:
+        return ViewNotReady(
+            f"view {self.name!r} is not restored yet",
+            hint="ask again in a moment" if self._error is None else str(self._error),
+        )
+
+    def _horizon(self, store: Store) -> Any:
+        """The oldest time that a row may have, as rows hold it."""
+        if self._retention_ms is None or store.newest_ms < 0:
+            return None
+        return pl.Series([store.newest_ms - self._retention_ms]).cast(TIME_TYPE)[0]
+
+    def _key(self, key: Any) -> Any:
+        kind = self.topic.key_kind
+        if kind == "uuid" and isinstance(key, UUID):
+            return str(key)
+        if not isinstance(key, _KEY_TYPES[kind]) or isinstance(key, bool):
+            raise VagusError(
+                f"expected a key of type {kind}, got {key!r}",
+                where=f"view {self.name!r}",
+            )
+        return str(key).lower() if kind == "uuid" else key
+
+    def _literal(self, key: Any) -> pl.Expr:
+        return pl.lit(self._key(key), dtype=self.topic.key_type)
+
+    def _behind(self, after: tuple[Any, ...]) -> pl.Expr:
+        key, *window = after
+        behind = pl.col(KEY) > self._literal(key)
+        if not window:
+            return behind
+        self._check_windows(*window)
+        same = pl.col(KEY) == self._literal(key)
+        return behind | (same & (pl.col(WINDOW_START) > pl.lit(window[0]).cast(TIME_TYPE)))
+
+    def _check_windows(self, *bounds: datetime | None) -> None:
+        for bound in bounds:
+            if bound is not None and not self.windowed:
+                raise VagusError(
+                    f"expected no bounds of windows: {self.name!r} has none", where=self.name
+                )
+            if bound is not None and bound.tzinfo is None:
+                raise VagusError(
+                    f"expected a time with its zone, got {bound.isoformat()}",
+                    where=self.name,
+                    hint="datetime(..., tzinfo=timezone.utc)",
+                )
+
+
+class _Closing(BaseException):
+    """The view was closed while it was restored."""
+
+
+def _ms(moment: datetime | None) -> int | None:
+    """Milliseconds since 1970, rounded up, as starts of windows are whole milliseconds."""
+    if moment is None:
+        return None
+    micros = pl.Series([moment]).dt.timestamp("us")[0]
+    return int(-(-micros // 1000))
