@@ -16,13 +16,14 @@ from rich.console import Console
 from vagus.demo.flights import report
 from vagus.demo.flights.app import app
 from vagus.demo.flights.progress import Display, Meter
-from vagus.demo.flights.source import Source
-from vagus.runtime.worker import Worker
+from vagus.demo.flights.source import Pace, Source
+from vagus.runtime.runner import Runner
 from vagus.streams import Client
 from vagus.streams.views import Views
 
 if TYPE_CHECKING:
     from vagus.demo.flights.progress import Reading
+    from vagus.streams import App
 
 _LOOK_S = 0.1  # between looks at how far everything is
 
@@ -32,6 +33,7 @@ def run(
     hub: str | None = None,
     speed: float | None = None,
     days: int | None = None,
+    workers: int = 1,
     port: int = 0,
     console: Console | None = None,
 ) -> None:
@@ -39,28 +41,34 @@ def run(
 
     `hub` is the file of a hub that is kept; what it has already is not sent again. `speed` is how
     many seconds of 2013 pass in a second (3600: an hour); without it, all goes as fast as it can.
-    `days` sends the first days of the year only. The tables are served at `port` (0: any that is
-    free). On a terminal they stay until Ctrl-C; Ctrl-C before that ends with what there is. Raises
-    VagusError if the data is not installed, or the hub can't be used.
+    `days` sends the first days of the year only. Several `workers` are processes. The tables are
+    served at `port` (0: any that is free). On a terminal they stay until Ctrl-C; Ctrl-C before
+    that ends with what there is. Raises VagusError if the data is not installed, or the hub can't
+    be used.
     """
     console = console or Console(highlight=False)
     with TemporaryDirectory(prefix="vagus-flights-") as folder:
         path = hub or str(Path(folder) / "flights.db")
         with Client(app, path) as client:
-            _Demonstration(client, console, speed, days).perform(port, kept=hub)
+            _Demonstration(client, console, Pace(speed, days), workers).perform(port, kept=hub)
+
+
+def _load() -> App:
+    """The application, in a worker's process."""
+    return app
 
 
 class _Demonstration:
-    def __init__(
-        self, client: Client, console: Console, speed: float | None, days: int | None
-    ) -> None:
+    def __init__(self, client: Client, console: Console, pace: Pace, workers: int) -> None:
         self._client, self._console = client, console
         with console.status("Reading the flights of 2013"):
-            self._source = Source(client, speed=speed, days=days)
+            self._source = Source(client, pace)
             self._source.load_tables()
         inputs = [source.topic.name for source in app.topology.sources()]
         self._meter = Meter(client.hub, app.name, inputs)
         self._stop = threading.Event()
+        load = _load if workers > 1 else None
+        self._runner = Runner(app, client.hub, workers=workers, load=load)
 
     def perform(self, port: int, *, kept: str | None) -> None:
         began_s, sent = time.monotonic(), self._source.sent
@@ -84,12 +92,9 @@ class _Demonstration:
 
     def _flow(self, url: str | None) -> bool:
         """Send and work until all is done, or until Ctrl-C; whether all was done."""
-        worker = Worker(
-            app.name, app.topology, self._client.hub, self._client.registry, policy=app.policy
-        )
         with ThreadPoolExecutor(2) as pool, Display(self._console, self._source, url) as display:
+            working = pool.submit(self._runner.run)
             sending = pool.submit(self._source.run, self._stop)
-            working = pool.submit(worker.run)
             try:
                 self._watch(sending, working, display)
                 return True
@@ -97,9 +102,9 @@ class _Demonstration:
                 return False
             finally:
                 self._stop.set()
-                worker.stop()
+                self._runner.stop()
 
-    def _watch(self, sending: Future[None], working: Future[None], display: Display) -> None:
+    def _watch(self, sending: Future[None], working: Future[int], display: Display) -> None:
         while True:
             sent = sending.done()
             reading: Reading = self._meter.read()

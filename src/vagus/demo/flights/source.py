@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vagus.demo.flights import data
@@ -18,16 +19,27 @@ _CHUNK = 8_192  # departures sent at once at full speed
 _TICK_S = 0.1  # how often the departures that are due are sent in a replay
 
 
+@dataclass(frozen=True)
+class Pace:
+    """How fast and how far.
+
+    `speed` is how many seconds of 2013 pass in a second (None: as fast as it goes); `days` how
+    many days of the year are sent (None: all).
+    """
+
+    speed: float | None = None
+    days: int | None = None
+
+
 class Source:
     """Sends departures in the order in which they were told.
 
-    A hub that was kept already has the first of them: it goes on from there. `speed` is how many
-    seconds of 2013 pass in a second; without it departures are sent as fast as they go.
+    A hub that was kept already has the first of them: it goes on from there.
     """
 
-    def __init__(self, client: Client, *, speed: float | None = None, days: int | None = None):
-        self._client, self._speed = client, speed
-        self._frame = data.departures(days)
+    def __init__(self, client: Client, pace: Pace) -> None:
+        self._client, self._speed = client, pace.speed
+        self._frame = data.departures(pace.days)
         self.total = self._frame.height
         self.sent = min(self._count("departure"), self.total)
 
