@@ -11,6 +11,7 @@ import pyarrow as pa
 from vagus.errors import DeclarationError, EncodeError
 from vagus.events.column import BytesColumn
 from vagus.events.decoded import BadValue
+from vagus.events.nodes import checked_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -95,15 +96,9 @@ class KeyCodec:
             return _to_ints(array)
         if self.kind == "bytes":
             return pl.Series(array), []
-        text = array.view(pa.string())
-        bad: list[int] = []
-        try:
-            text.validate(full=True)
-            series = pl.Series(text)
-        except pa.ArrowInvalid:
-            binary = pl.Series(array)
-            series = binary.cast(pl.String, strict=False)
-            bad = (series.is_null() & binary.is_not_null()).arg_true().to_list()
+        text, broken = checked_text(array.view(pa.string()))
+        series = pl.Series(text)
+        bad = [] if broken is None else np.flatnonzero(broken).tolist()
         errors = [BadValue(row, "expected a key of UTF-8 text", array[row].as_py()) for row in bad]
         if self.kind == "uuid":
             lower = series.str.to_lowercase()

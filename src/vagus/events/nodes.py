@@ -185,15 +185,10 @@ class Scalar(Node):
         self, array: pa.Array, rows: NDArray[np.int64] | None, bad: BadRows
     ) -> pa.Array:
         """The library takes any bytes for text; Polars would trust it."""
-        try:
-            array.validate(full=True)
-            return array
-        except pa.ArrowInvalid:
-            values = array.view(pa.binary()).to_pylist()
-            texts = [None if value is None else _text(value) for value in values]
-            broken = [t is None and v is not None for t, v in zip(texts, values, strict=True)]
-            bad.add(np.array(broken, dtype=bool), rows, self.where, "expected UTF-8 text")
-            return pa.array(texts, pa.string())
+        text, broken = checked_text(array)
+        if broken is not None:
+            bad.add(broken, rows, self.where, "expected UTF-8 text")
+        return text
 
     def write(self, array: pa.Array, rows: NDArray[np.int64] | None, bad: BadRows) -> pa.Array:
         self.check_nulls(array, rows, bad)
@@ -207,6 +202,18 @@ class Scalar(Node):
         if self.kind == "bytes":
             return array.cast(pa.binary()).view(pa.string())
         return array
+
+
+def checked_text(array: pa.StringArray) -> tuple[pa.Array, NDArray[np.bool_] | None]:
+    """Text that may not be UTF-8, with null for what isn't, and where that was (None: nowhere)."""
+    try:
+        array.validate(full=True)
+        return array, None
+    except pa.ArrowInvalid:
+        values = array.view(pa.binary()).to_pylist()
+        texts = [None if value is None else _text(value) for value in values]
+        broken = [t is None and v is not None for t, v in zip(texts, values, strict=True)]
+        return pa.array(texts, pa.string()), np.array(broken, dtype=bool)
 
 
 def _text(value: bytes) -> str | None:
