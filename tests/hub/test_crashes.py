@@ -61,9 +61,7 @@ def kill(pid: int) -> None:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks, and looks into /proc")
 @pytest.mark.parametrize("turn", range(4))
-def test_killed_processes_lose_and_double_nothing(
-    nest: Nursery, tmp_path: Path, turn: int
-) -> None:
+def test_killed_processes_lose_and_double_nothing(nest: Nursery, tmp_path: Path, turn: int) -> None:
     seed = int(os.environ.get("VAGUS_SEED", time.time_ns() % 1_000_000)) + turn
     print(f"VAGUS_SEED={seed - turn}")
     rng = random.Random(seed)

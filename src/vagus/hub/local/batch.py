@@ -39,6 +39,7 @@ _SECTIONS = 13
 _HEADER = struct.Struct(f"<II{_SECTIONS}I4x")
 
 Headers = list[tuple[tuple[str, bytes], ...]]
+_Sections = list[Any]  # arrays and buffers, in the order of the blob
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +259,7 @@ def _encode_one(records: Records, deltas: NDArray[np.int64] | None = None) -> En
     )
 
 
-def _column_sections(column: BytesColumn) -> tuple[list[Any], int]:
+def _column_sections(column: BytesColumn) -> tuple[_Sections, int]:
     """Places, content and validity of a column (all empty if every value is null)."""
     array = column.to_arrow()
     count, nulls = len(array), int(array.null_count)
@@ -277,14 +278,17 @@ def _column_sections(column: BytesColumn) -> tuple[list[Any], int]:
     return [np.ascontiguousarray(ends), data, validity], nulls
 
 
-def _encode_headers(headers: Headers | None) -> list[Any]:
+def _encode_headers(headers: Headers | None) -> _Sections:
     if headers is None or not any(headers):
         return [b""] * 5
     counts = np.fromiter(map(len, headers), np.int32, len(headers))
     pairs = list(chain.from_iterable(headers))
     names = BytesColumn([name.encode() for name, _ in pairs])
     values = BytesColumn([value for _, value in pairs])
-    return [counts, *_column_sections(names)[0][:2], *_column_sections(values)[0][:2]]
+    sections: _Sections = [counts]
+    for column in (names, values):
+        sections += _column_sections(column)[0][:2]
+    return sections
 
 
 def _decode_headers(counts: NDArray[np.int32], sections: list[pa.Buffer | None]) -> Headers | None:

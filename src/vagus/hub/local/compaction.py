@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from vagus.hub.local.hub import LocalHub
     from vagus.hub.local.housekeeping import Upkeep
+    from vagus.hub.local.hub import LocalHub
     from vagus.hub.records import FetchedRecords
 
 _DIRTY_BYTES_MAX = 64 << 20

@@ -11,6 +11,7 @@ there is anything to do. Its generation grows with every change of its members o
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vagus.errors import Fenced, HubError, UnknownGroup, UnknownTopic
@@ -29,25 +30,34 @@ def names(db: sqlite3.Connection) -> list[str]:
     return [name for (name,) in db.execute("SELECT name FROM consumer_group ORDER BY name")]
 
 
-def join(
-    db: sqlite3.Connection,
-    group: str,
-    member: str,
-    client_id: str,
-    subscription: frozenset[str],
-    session_timeout_s: float,
-    now: float,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class NewMember:
+    """Who joins a group, to read what."""
+
+    id: str
+    client_id: str
+    topics: frozenset[str]
+    session_timeout_s: float
+
+
+def join(db: sqlite3.Connection, group: str, member: NewMember, now: float) -> None:
     """Add a member and share the partitions out anew."""
     known = set(topics.names(db))
-    for topic in sorted(subscription):
+    for topic in sorted(member.topics):
         if topic not in known:
             raise UnknownTopic(topic, known)
     db.execute("INSERT OR IGNORE INTO consumer_group (name) VALUES (?)", (group,))
     db.execute(
         "INSERT INTO member (id, group_name, client_id, topics, session_timeout_s, last_seen)"
         " VALUES (?, ?, ?, ?, ?, ?)",
-        (member, group, client_id, json.dumps(sorted(subscription)), session_timeout_s, now),
+        (
+            member.id,
+            group,
+            member.client_id,
+            json.dumps(sorted(member.topics)),
+            member.session_timeout_s,
+            now,
+        ),
     )
     expire(db, group, now)
     rebalance(db, group)

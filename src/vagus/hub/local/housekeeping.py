@@ -276,31 +276,41 @@ class Housekeeper:
 def plan(sizes: list[int], *, thorough: bool) -> list[tuple[int, int]]:
     """Which runs of batches, as [start, stop), are to become one each.
 
-    The run at the end is still growing: it is packed only when it has many batches and at least
-    doubles the largest of them, so that over time each event is rewritten but a few times.
+    The run at the end is still growing: of it, what is packed is as much as at least doubles the
+    largest batch in it, so that over time each event is rewritten but a few times.
     """
     runs: list[tuple[int, int]] = []
     start = total = 0
     for at, size in enumerate(sizes):
         if size > batch.TARGET_BYTES // 2:
-            if at - start > 1:
-                runs.append((start, at))
+            runs.append((start, at))
             start, total = at + 1, 0
             continue
         total += size
         if total >= batch.TARGET_BYTES:
             runs.append((start, at + 1))
             start, total = at + 1, 0
-    tail = sizes[start:]
-    grown = len(tail) >= _TAIL_ROWS_MIN and total >= 2 * max(tail)
-    if len(tail) > 1 and (thorough or grown):
-        runs.append((start, len(sizes)))
+    runs.append((start if thorough else _grown(sizes, start), len(sizes)))
     return [(a, b) for a, b in runs if b - a > 1]
 
 
+def _grown(sizes: list[int], start: int) -> int:
+    """Where the part of the last run begins that is worth packing."""
+    found = len(sizes)
+    total = largest = 0
+    for at in range(len(sizes) - 1, start - 1, -1):
+        total += sizes[at]
+        largest = max(largest, sizes[at])
+        if len(sizes) - at >= _TAIL_ROWS_MIN and total >= 2 * largest:
+            found = at
+    return found
+
+
 def _first_rows(db: sqlite3.Connection, partition_id: int) -> list[tuple[int, int, int, int]]:
-    """The oldest batches, as id, last offset, newest timestamp and size; as many as one step
-    can remove."""
+    """As many of the oldest batches as one step can remove.
+
+    Each is its id, last offset, newest timestamp and size.
+    """
     rows = []
     total = 0
     for row in db.execute(

@@ -18,19 +18,18 @@ from vagus.hub.local.check import CheckReport, check
 from vagus.hub.local.checkpointer import Checkpointer
 from vagus.hub.local.committer import Committer
 from vagus.hub.local.housekeeping import Housekeeper
-from vagus.hub.local.member import LocalMember
+from vagus.hub.local.member import LocalMember, MemberOptions
 from vagus.hub.local.reader import LocalReader
 from vagus.hub.local.signal import Signal
 from vagus.hub.local.storage import SCHEMA_VERSION, Storage
 from vagus.hub.local.transaction import LocalTransaction
-from vagus.hub.records import TopicPartition
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from vagus.hub.contract import At, GroupInfo, Rebalanced, TopicInfo
-    from vagus.hub.records import Records
+    from vagus.hub.records import Records, TopicPartition
 
 T = TypeVar("T")
 
@@ -55,8 +54,9 @@ class HubInfo:
 
 
 class LocalHub(Hub):
-    """A hub in one file, or in memory (`:memory:`), where it has no threads and waits for
-    nobody when it is given a clock of one's own.
+    """A hub in one file, or in memory.
+
+    In memory (`:memory:`) it has no threads, and with a clock of one's own it never waits.
 
     >>> from vagus.hub import Records, TopicConfig, TopicPartition
     >>> hub = LocalHub(":memory:")
@@ -188,11 +188,7 @@ class LocalHub(Hub):
             self,
             group,
             wanted,
-            start=start,
-            on_assigned=on_assigned,
-            on_revoked=on_revoked,
-            session_timeout_s=session_timeout_s,
-            client_id=client_id,
+            MemberOptions(start, on_assigned, on_revoked, session_timeout_s, client_id),
         )
         with self._mutex:
             self._members.add(member)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from vagus.errors import HubError
@@ -10,7 +11,6 @@ from vagus.hub.contract import Member
 from vagus.hub.local import groups, topics
 from vagus.hub.local.reader import LocalReader
 from vagus.hub.local.transaction import LocalTransaction
-from vagus.hub.records import TopicPartition
 
 if TYPE_CHECKING:
     import sqlite3
@@ -18,9 +18,21 @@ if TYPE_CHECKING:
 
     from vagus.hub.contract import Rebalanced, Transaction
     from vagus.hub.local.hub import LocalHub
+    from vagus.hub.records import TopicPartition
 
 POLL_INTERVAL_MAX_S = 300.0
 """A member that calls nothing for so long is taken to hang: its heartbeats stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberOptions:
+    """What `Hub.join` was asked for."""
+
+    start: Literal["earliest", "latest"]
+    on_assigned: Rebalanced | None
+    on_revoked: Rebalanced | None
+    session_timeout_s: float
+    client_id: str
 
 
 class LocalMember(LocalReader, Member):
@@ -31,20 +43,13 @@ class LocalMember(LocalReader, Member):
         hub: LocalHub,
         group: str,
         subscription: frozenset[str],
-        *,
-        start: Literal["earliest", "latest"],
-        on_assigned: Rebalanced | None,
-        on_revoked: Rebalanced | None,
-        session_timeout_s: float,
-        client_id: str,
+        options: MemberOptions,
     ) -> None:
         super().__init__(hub, {})
-        self.id = f"{client_id or 'member'}-{uuid.uuid4().hex[:12]}"
+        self.id = f"{options.client_id or 'member'}-{uuid.uuid4().hex[:12]}"
         self.group = group
-        self.session_timeout_s = session_timeout_s
-        self._start = start
-        self._on_assigned = on_assigned
-        self._on_revoked = on_revoked
+        self.session_timeout_s = options.session_timeout_s
+        self._options = options
         self._generation = 0
         self._epoch = -1
         self._transaction: LocalTransaction | None = None
@@ -52,7 +57,12 @@ class LocalMember(LocalReader, Member):
         self._touched = self.last_contact
         hub.committer.submit(
             lambda db: groups.join(
-                db, group, self.id, client_id, subscription, session_timeout_s, hub.clock()
+                db,
+                group,
+                groups.NewMember(
+                    self.id, options.client_id, subscription, options.session_timeout_s
+                ),
+                hub.clock(),
             ),
             sync=False,
         )
@@ -127,8 +137,8 @@ class LocalMember(LocalReader, Member):
         # What is neither kept nor lost belongs to a topic that has been deleted.
         gone = set(self._positions) - kept
         if gone:
-            if self._on_revoked is not None:
-                self._on_revoked(sorted(gone))
+            if self._options.on_revoked is not None:
+                self._options.on_revoked(sorted(gone))
             self._hub.committer.submit(
                 lambda db: groups.release(db, self.group, self.id, gone & lost), sync=False
             )
@@ -140,8 +150,8 @@ class LocalMember(LocalReader, Member):
             added = self._hub.committer.submit(self._claim, sync=False)
             self._positions.update(added)
             self._ends.update(added)
-            if added and self._on_assigned is not None:
-                self._on_assigned(sorted(added))
+            if added and self._options.on_assigned is not None:
+                self._options.on_assigned(sorted(added))
         if not gone and not free:
             self._epoch = epoch
 
@@ -150,7 +160,7 @@ class LocalMember(LocalReader, Member):
         found = {}
         for partition in groups.claim(db, self.group, self.id):
             place = topics.place(db, partition)
-            first = place.start if self._start == "earliest" else place.end
+            first = place.start if self._options.start == "earliest" else place.end
             found[partition] = committed.get(partition, first)
         return found
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from vagus.errors import HubError, TopicExists, UnknownTopic
 from vagus.hub.contract import Cleanup, PartitionInfo, TopicConfig, TopicInfo
-from vagus.hub.records import TopicPartition
 
 if TYPE_CHECKING:
     import sqlite3
+
+    from vagus.hub.records import TopicPartition
 
 PARTITIONS_MAX = 10_000
 

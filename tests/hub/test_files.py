@@ -1,0 +1,179 @@
+"""Files that can't be used are refused with what to do; nothing that was acknowledged is lost."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.contract.hubs import all_values, records
+from vagus.errors import HubError, HubUnavailable
+from vagus.hub import TopicConfig, TopicPartition, connect
+from vagus.hub.local import LocalHub, storage
+
+A0 = TopicPartition("a", 0)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "hub.db")
+
+
+def test_an_unknown_kind_of_address_is_refused() -> None:
+    with pytest.raises(HubError, match=r"vagus\.db"):
+        connect("carrier-pigeon://roof")
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(HubUnavailable, match="nowhere"):
+        connect(str(tmp_path / "nowhere" / "hub.db"))
+
+
+def test_a_file_of_another_kind_is_refused_and_left_alone(path: str) -> None:
+    Path(path).write_bytes(b"a diary, not a database\n" * 100)
+    with pytest.raises(HubUnavailable, match="another kind"):
+        connect(path)
+    assert Path(path).read_bytes() == b"a diary, not a database\n" * 100
+
+
+def test_a_foreign_database_is_refused_and_left_alone(path: str) -> None:
+    foreign = sqlite3.connect(path)
+    foreign.execute("CREATE TABLE person (name)")
+    foreign.close()
+    before = Path(path).read_bytes()
+    with pytest.raises(HubUnavailable, match="something else"):
+        connect(path)
+    assert Path(path).read_bytes() == before
+
+
+def test_a_newer_format_is_refused(path: str) -> None:
+    connect(path).close()
+    newer = sqlite3.connect(path)
+    newer.execute(f"PRAGMA user_version = {storage.SCHEMA_VERSION + 1}")
+    newer.close()
+    with pytest.raises(HubUnavailable, match="upgrade"):
+        connect(path)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="gives up being root")
+def test_a_read_only_file_is_refused(path: str) -> None:
+    with connect(path) as hub:
+        hub.create_topic("a", TopicConfig())
+    Path(path).chmod(0o444)
+    for folder in Path(path).parents:
+        if folder.stat().st_uid == os.geteuid() and folder.name:
+            folder.chmod(folder.stat().st_mode | 0o055)
+    script = (
+        "import os, sys\n"
+        "from vagus.errors import HubUnavailable\n"
+        "from vagus.hub import connect, TopicConfig\n"
+        "os.setuid(65534)\n"
+        "try:\n"
+        "    connect(sys.argv[1]).create_topic('b', TopicConfig())\n"
+        "except HubUnavailable as error:\n"
+        "    print(error)\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script, path], capture_output=True, text=True, check=True
+    )
+    assert "permissions" in run.stdout
+
+
+def test_a_locked_file_is_reported_and_nothing_written(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "LOCKED_TIMEOUT_S", 0.2)
+    with connect(path) as hub:
+        hub.create_topic("a", TopicConfig())
+        locker = sqlite3.connect(path, isolation_level=None)
+        locker.execute("BEGIN IMMEDIATE")
+        with pytest.raises(HubUnavailable, match="lock"):
+            hub.append([(A0, records([b"x"]))])
+        locker.execute("ROLLBACK")
+        locker.close()
+        hub.append([(A0, records([b"y"]))])
+        assert all_values(hub, [A0]) == {A0: [b"y"]}
+
+
+def test_a_full_disk_loses_nothing_acknowledged(path: str) -> None:
+    acknowledged = []
+    with connect(path) as hub:
+        assert isinstance(hub, LocalHub)
+        hub.create_topic("a", TopicConfig())
+        pages = hub.storage.writer.execute("PRAGMA page_count").fetchone()[0]
+        hub.storage.writer.execute(f"PRAGMA max_page_count = {pages + 40}")
+        with pytest.raises(HubUnavailable, match="full disk"):
+            for number in range(100):
+                value = b"%d" % number + b"." * 100_000
+                hub.append([(A0, records([value]))])
+                acknowledged.append(value)
+        assert acknowledged
+        assert all_values(hub, [A0]) == {A0: acknowledged}
+        hub.storage.writer.execute(f"PRAGMA max_page_count = {pages + 400}")
+        hub.append([(A0, records([b"room again"]))])
+    with connect(path) as hub:
+        assert all_values(hub, [A0]) == {A0: [*acknowledged, b"room again"]}
+
+
+def test_a_hub_is_not_used_across_a_fork(path: str) -> None:
+    script = (
+        "import os, sys\n"
+        "from vagus.errors import HubError\n"
+        "from vagus.hub import connect, TopicConfig\n"
+        "hub = connect(sys.argv[1])\n"
+        "hub.create_topic('parent', TopicConfig())\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    try:\n"
+        "        hub.topics()\n"
+        "    except HubError as error:\n"
+        "        print(error, flush=True)\n"
+        "    hub.close()\n"
+        "    with connect(sys.argv[1]) as own:\n"
+        "        own.create_topic('child', TopicConfig())\n"
+        "    os._exit(0)\n"
+        "os.waitpid(child, 0)\n"
+        "print(hub.topics())\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script, path], capture_output=True, text=True, check=True
+    )
+    assert "connect again in the child process" in run.stdout
+    assert "['child', 'parent']" in run.stdout
+
+
+def test_many_processes_may_make_one_hub_at_once(path: str) -> None:
+    script = (
+        "import sys\n"
+        "from vagus.hub import connect, TopicConfig\n"
+        "sys.stdin.readline()\n"
+        "connect(sys.argv[1]).create_topic(sys.argv[2], TopicConfig())\n"
+    )
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, path, f"t{n}"], stdin=subprocess.PIPE, text=True
+        )
+        for n in range(4)
+    ]
+    for process in running:
+        process.communicate("go\n")
+    assert [process.returncode for process in running] == [0] * 4
+    with connect(path) as hub:
+        assert hub.topics() == ["t0", "t1", "t2", "t3"]
+
+
+def test_a_hub_in_memory_starts_no_thread() -> None:
+    script = (
+        "import threading\n"
+        "from vagus.hub import connect, TopicConfig\n"
+        "hub = connect(':memory:')\n"
+        "hub.create_topic('a', TopicConfig())\n"
+        "hub.join('g', ['a']).read()\n"
+        "print(threading.active_count())\n"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "1"
