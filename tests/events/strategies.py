@@ -24,7 +24,7 @@ def _instant(micros: int) -> dt.datetime:
 
 
 def _time(micros: int) -> dt.time:
-    return (dt.datetime.min + dt.timedelta(microseconds=micros)).time()
+    return (_EPOCH + dt.timedelta(microseconds=micros)).time()
 
 
 class Names:
@@ -77,7 +77,7 @@ def scalars(draw: st.DrawFn, names: Names) -> Kind:
     plain.append(
         ({"type": "int", "logicalType": "date"}, st.dates(dt.date(1900, 1, 1), dt.date(2200, 1, 1)))
     )
-    return plain[which if which < 9 else 9]
+    return plain[min(9, which)]
 
 
 def _decimals(precision: int, scale: int) -> st.SearchStrategy[decimal.Decimal]:

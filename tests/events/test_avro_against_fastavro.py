@@ -102,7 +102,9 @@ def test_bad_values_are_set_apart_and_the_others_are_read(
     gone = data.draw(st.sets(st.integers(0, len(good) - 1))) - bad
     for row in bad:
         mixed[row] = data.draw(
-            st.sampled_from([b"", b"\0\0", b"\1" + good[row][1:], b"\0\0\0\xff\xff" + good[row][5:]])
+            st.sampled_from(
+                [b"", b"\0\0", b"\1" + good[row][1:], b"\0\0\0\xff\xff" + good[row][5:]]
+            )
         )
     for row in gone:
         mixed[row] = None

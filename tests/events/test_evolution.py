@@ -98,8 +98,6 @@ def _write(schema: dict[str, Any], value: Any) -> bytes:
     return stream.getvalue()
 
 
-
-
 @settings(deadline=None, max_examples=200, suppress_health_check=list(HealthCheck))
 @given(_evolutions())
 def test_what_is_called_compatible_can_be_read_by_fastavro_and_alike_in_columns(
@@ -153,7 +151,7 @@ def test_an_old_event_is_read_as_the_newest_class() -> None:
     class V2(Event, aliases=("_V1",)):
         speed_kmh: Annotated[float, Aliases("speed")]
         bus: str
-        tags: list[str] = ["none"]
+        tags: list[str] = ["none"]  # noqa: RUF012
         note: str | None = None
 
     (event,) = _round(_V1, [_V1(bus="17", speed=40)], V2)
@@ -214,8 +212,9 @@ def test_an_incompatible_schema_is_refused_with_field_and_remedy(
     old: str, new: str, level: Any, names: list[str]
 ) -> None:
     with pytest.raises(IncompatibleSchema) as raised:
-        check_compatibility(_schema(new) if new else _schema(), [_schema(old) if old else _schema()]
-                            , level)
+        check_compatibility(
+            _schema(new) if new else _schema(), [_schema(old) if old else _schema()], level
+        )
     assert all(name in str(raised.value) for name in names)
 
 

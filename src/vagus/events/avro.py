@@ -37,7 +37,7 @@ _FEW = 16  # values among which a bad one is looked for one by one
 
 
 class AvroCodec:
-    """Writes frames as values of a topic, and reads values as frames.
+    r"""Writes frames as values of a topic, and reads values as frames.
 
     With one schema the subject is `{topic}-value`; with several it is `{topic}-{record}`, a frame
     to be written says by its `_type` column (or by `name`) which is which, and frames that are
@@ -49,7 +49,7 @@ class AvroCodec:
     >>> codec = AvroCodec([RecordSchema.of(Ping)], MemoryRegistry(), "ping")
     >>> values = codec.encode(Ping.to_frame([Ping(host="a")]))
     >>> values.to_list(), codec.decode(values).frame["host"].to_list()
-    ([b'\\x00\\x00\\x00\\x00\\x01\\x02a'], ['a'])
+    ([b'\x00\x00\x00\x00\x01\x02a'], ['a'])
     """
 
     def __init__(
@@ -77,7 +77,8 @@ class AvroCodec:
         """The topic's only schema; DeclarationError if there are several."""
         if self._several:
             raise DeclarationError(
-                f"expected a topic of one type, got {', '.join(self._by_name)}", where=self.topic,
+                f"expected a topic of one type, got {', '.join(self._by_name)}",
+                where=self.topic,
                 hint="ask for `schemas`",
             )
         return self.schemas[0]
@@ -113,7 +114,8 @@ class AvroCodec:
         schema = self._by_name.get(name)
         if schema is None:
             raise EncodeError(
-                f"expected one of {', '.join(self._by_name)}, got {name!r}", where=self.topic,
+                f"expected one of {', '.join(self._by_name)}, got {name!r}",
+                where=self.topic,
                 hint="declare the type with the topic",
             )
         return schema
@@ -237,7 +239,8 @@ class AvroCodec:
             )
         if target is None:
             raise SchemaError(
-                f"expected one of {', '.join(self._by_name)}, got {writer.name}", where=self.topic,
+                f"expected one of {', '.join(self._by_name)}, got {writer.name}",
+                where=self.topic,
                 hint="declare the type with the topic",
             )
         return target
@@ -251,7 +254,9 @@ class _Writer:
             if not node.fast:
                 raise DeclarationError(
                     "expected a type that can be written, got a fixed whose size is no multiple "
-                    "of four", where=f"{topic}.{name}", hint="use bytes",
+                    "of four",
+                    where=f"{topic}.{name}",
+                    hint="use bytes",
                 )
         self.schema = schema
         self.topic = topic
@@ -303,7 +308,7 @@ class _Reader:
             batch = pyruhvro.deserialize_array(data, self._avro)
         except (KeyboardInterrupt, SystemExit, MemoryError):
             raise
-        except BaseException:  # the library panics with no Exception
+        except BaseException:  # noqa: BLE001 (the library panics with no Exception)
             return None
         columns: list[pa.Array] = batch.columns
         magic, ids = columns[:2]

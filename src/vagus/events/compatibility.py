@@ -137,8 +137,7 @@ class _Check:
             if w == "null":
                 raise self.fail(
                     where,
-                    f"the {self.wrote} schema may write null, and the {self.reads} one "
-                    "allows none",
+                    f"the {self.wrote} schema may write null, and the {self.reads} one allows none",
                     "keep the field Optional",
                 )
             self.check(w, r, where, w_space, r_space)
@@ -187,8 +186,9 @@ class _Check:
                     where,
                     f"the {self.wrote} schema may write {', '.join(map(repr, lost))}, which the "
                     f"{self.reads} one doesn't have",
-                    "keep the symbol" if self.direction == "BACKWARD" else
-                    "add symbols only at level BACKWARD, or make the field text",
+                    "keep the symbol"
+                    if self.direction == "BACKWARD"
+                    else "add symbols only at level BACKWARD, or make the field text",
                 )
         elif _base(w) == "fixed":
             if w["size"] != r["size"]:

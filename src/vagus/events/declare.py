@@ -96,7 +96,8 @@ class _Declaration:
             return model.__name__
         if self._open and not model.model_fields:
             raise DeclarationError(
-                f"expected a model with fields, got {model.__name__}, which has none", where=where,
+                f"expected a model with fields, got {model.__name__}, which has none",
+                where=where,
                 hint="use bool, or give it a field",
             )
         self._named[model.__name__] = model
@@ -176,8 +177,9 @@ class _Declaration:
         if precision is None or scale is None or not 0 <= scale <= precision <= 38:
             raise _refused(
                 where,
-                "Decimal without precision" if precision is None or scale is None else
-                f"Decimal of {precision} digits, {scale} of them after the point",
+                "Decimal without precision"
+                if precision is None or scale is None
+                else f"Decimal of {precision} digits, {scale} of them after the point",
                 "Annotated[Decimal, Field(max_digits=12, decimal_places=2)], up to 38 digits",
             )
         name = f"Decimal_{precision}_{scale}"
@@ -288,7 +290,8 @@ def _json_default(value: Any, kind: Any, where: str) -> Any:
             return None
         if len([branch for branch in kind if branch != "null"]) > 1:
             raise DeclarationError(
-                "expected no default, or None, for a tagged union", where=where,
+                "expected no default, or None, for a tagged union",
+                where=where,
                 hint="leave the default away",
             )
         kind = next(branch for branch in kind if branch != "null")
@@ -330,4 +333,3 @@ def _json_default(value: Any, kind: Any, where: str) -> Any:
     if isinstance(value, dict):
         return {key: _json_default(item, kind["values"], where) for key, item in value.items()}
     return float(value) if kind == "double" else value
-

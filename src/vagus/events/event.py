@@ -52,9 +52,7 @@ def _with_zones(schema: Any) -> Any:
         return core_schema.custom_error_schema(
             aware, "datetime_without_zone", custom_error_message=_ZONE_HINT
         )
-    return {
-        key: _with_zones(part) if key != "metadata" else part for key, part in schema.items()
-    }
+    return {key: _with_zones(part) if key != "metadata" else part for key, part in schema.items()}
 
 
 class Event(BaseModel):

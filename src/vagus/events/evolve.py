@@ -83,7 +83,8 @@ def default_column(avro: Mapping[str, Any], node: Node, count: int) -> pa.Array:
     """A column of a field's default. Raises SchemaError if it has none."""
     if "default" not in avro:
         raise SchemaError(
-            "expected a field that the events were written with, or a default", where=node.where,
+            "expected a field that the events were written with, or a default",
+            where=node.where,
             hint="give the new field a default",
         )
     return node.default_column(avro["default"], count)

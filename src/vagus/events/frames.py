@@ -70,7 +70,8 @@ def _cast(series: pl.Series, dtype: pl.DataType, topic: str) -> pl.Series:
         and (given.time_zone is None) != (dtype.time_zone is None)
     ):
         raise EncodeError(
-            f"expected {dtype}, got {given}", where=where,
+            f"expected {dtype}, got {given}",
+            where=where,
             hint='say which zone it is: .dt.replace_time_zone("UTC")',
             rows=list(range(len(series))),
         )
@@ -78,13 +79,16 @@ def _cast(series: pl.Series, dtype: pl.DataType, topic: str) -> pl.Series:
         result = series.cast(dtype, strict=False)
     except pl.exceptions.PolarsError as error:
         raise EncodeError(
-            f"expected {dtype}, got {given}", where=where, hint=str(error),
+            f"expected {dtype}, got {given}",
+            where=where,
+            hint=str(error),
             rows=list(range(len(series))),
         ) from None
     if result.null_count() > series.null_count():
         rows = (result.is_null() & series.is_not_null()).arg_true().to_list()
         raise EncodeError(
-            f"expected {dtype}, got {given} {series[rows[0]]!r} in row {rows[0]}", where=where,
+            f"expected {dtype}, got {given} {series[rows[0]]!r} in row {rows[0]}",
+            where=where,
             hint="cast the column yourself, as you mean it",
             rows=rows,
         )

@@ -87,7 +87,8 @@ class JsonCodec:
         """The topic's only schema; DeclarationError if there are several."""
         if self._several:
             raise DeclarationError(
-                f"expected a topic of one type, got {', '.join(self._by_name)}", where=self.topic,
+                f"expected a topic of one type, got {', '.join(self._by_name)}",
+                where=self.topic,
                 hint="ask for `schemas`",
             )
         return self.schemas[0]
@@ -116,7 +117,8 @@ class JsonCodec:
         schema = self._by_name.get(name)
         if schema is None:
             raise EncodeError(
-                f"expected one of {', '.join(self._by_name)}, got {name!r}", where=self.topic,
+                f"expected one of {', '.join(self._by_name)}, got {name!r}",
+                where=self.topic,
                 hint="declare the type with the topic",
             )
         frame = fit_frame(frame, schema, self.topic)
@@ -139,9 +141,7 @@ class JsonCodec:
             for column, change in changes.items():
                 if row[column] is not None:
                     row[column] = change(row[column])
-            result.append(
-                to_json({**head, **row}, bytes_mode="base64", timedelta_mode="iso8601")
-            )
+            result.append(to_json({**head, **row}, bytes_mode="base64", timedelta_mode="iso8601"))
         return result
 
     def decode(self, values: BytesColumn) -> Decoded:
@@ -166,9 +166,7 @@ class JsonCodec:
                     errors.append(BadValue(row, _reason(error), value))
             rows = sound
         tombstones = [row for row, value in enumerate(data) if value is None]
-        return Decoded(
-            self._frame(objects, rows), np.array(tombstones, dtype=np.uint32), errors
-        )
+        return Decoded(self._frame(objects, rows), np.array(tombstones, dtype=np.uint32), errors)
 
     def _frame(self, objects: list[dict[str, Any]], rows: list[int]) -> pl.DataFrame:
         head = {"_row": pl.UInt32(), **({"_type": pl.String()} if self._several else {})}

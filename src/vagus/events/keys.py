@@ -31,12 +31,12 @@ _UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 
 
 class KeyCodec:
-    """Writes a column of keys as bytes, and reads it again. Nulls stay nulls.
+    r"""Writes a column of keys as bytes, and reads it again. Nulls stay nulls.
 
     >>> codec = KeyCodec("int")
     >>> keys = codec.encode(pl.Series([1, None]))
     >>> keys.to_list()
-    [b'\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x01', None]
+    [b'\x00\x00\x00\x00\x00\x00\x00\x01', None]
     >>> codec.decode(keys)[0].to_list()
     [1, None]
     """
@@ -123,9 +123,7 @@ def _from_ints(keys: pl.Series) -> BytesColumn:
         ends = np.zeros(count + 1, dtype=np.int32)
         np.cumsum(np.where(gone, 0, 8), out=ends[1:])
     data = pa.py_buffer(numbers.tobytes())
-    return BytesColumn(
-        pa.Array.from_buffers(pa.binary(), count, [valid, pa.py_buffer(ends), data])
-    )
+    return BytesColumn(pa.Array.from_buffers(pa.binary(), count, [valid, pa.py_buffer(ends), data]))
 
 
 def _to_ints(array: pa.BinaryArray) -> tuple[pl.Series, list[BadValue]]:

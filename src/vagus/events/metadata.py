@@ -39,7 +39,8 @@ class Metadata:
     @classmethod
     def new(cls, traceparent: str | None = None) -> Self:
         """Metadata of an event that begins a piece of work: with an id that is also its
-        correlation id."""
+        correlation id.
+        """
         event_id = str(uuid4())
         return cls(event_id, event_id, None, traceparent)
 

@@ -223,9 +223,7 @@ def _text(value: bytes) -> str | None:
         return None
 
 
-def to_int32(
-    where: str, array: pa.Array, rows: NDArray[np.int64] | None, bad: BadRows
-) -> pa.Array:
+def to_int32(where: str, array: pa.Array, rows: NDArray[np.int64] | None, bad: BadRows) -> pa.Array:
     """64-bit numbers as 32-bit ones."""
     try:
         return array.cast(pa.int32())
@@ -414,8 +412,10 @@ class Decimal(Fixed):
 
     def _from_bytes(self, array: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """Decimals of any length, one by one: foreign schemas have them, events don't."""
-        binary = array.cast(pa.binary()) if not pa.types.is_string(array.type) else array.view(
-            pa.binary()
+        binary = (
+            array.cast(pa.binary())
+            if not pa.types.is_string(array.type)
+            else array.view(pa.binary())
         )
         out, wide = bytearray(), np.zeros(len(array), dtype=bool)
         for row, value in enumerate(binary.to_pylist()):
@@ -505,9 +505,7 @@ def _offsets(lengths: NDArray[np.int64]) -> pa.Array:
     return pa.array(ends)
 
 
-def _inner_rows(
-    rows: NDArray[np.int64] | None, lengths: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def _inner_rows(rows: NDArray[np.int64] | None, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     outer = np.arange(len(lengths)) if rows is None else rows
     return np.repeat(outer, lengths)
 
@@ -673,7 +671,9 @@ class Record(Node):
             for field, child in zip(
                 # Not `flatten`, which gives children the nulls of their parent: unions can't
                 # have any, and Arrow aborts.
-                self.fields.values(), map(array.field, range(len(self.fields))), strict=True
+                self.fields.values(),
+                map(array.field, range(len(self.fields))),
+                strict=True,
             )
         ]
         mask = array.is_null() if array.null_count else None
@@ -780,9 +780,7 @@ class Union(Node):
         codes = np.full(count, self.null_place or 0, dtype=np.int8)
         outer = np.arange(count) if rows is None else rows
         children: list[pa.Array] = []
-        for place, (branch, member) in enumerate(
-            zip(self.branches.values(), members, strict=True)
-        ):
+        for place, (branch, member) in enumerate(zip(self.branches.values(), members, strict=True)):
             codes[given[place]] = self._codes[place]
             inner = np.where(given[place], outer, -1)
             children.append(branch.write(member, inner, bad))

@@ -50,7 +50,8 @@ def node_of(kind: Any, where: str, names: Definitions, namespace: str = "") -> N
             return Scalar(where, kind)
         if kind == "null":
             raise SchemaError(
-                "expected a type that holds something, got null", where=where,
+                "expected a type that holds something, got null",
+                where=where,
                 hint="use a union of null and another type",
             )
         full = kind if "." in kind or not namespace else f"{namespace}.{kind}"
@@ -59,7 +60,8 @@ def node_of(kind: Any, where: str, names: Definitions, namespace: str = "") -> N
             raise SchemaError(f"expected an Avro type, got {kind!r}", where=where)
         if full in names.open or kind in names.open:
             raise SchemaError(
-                f"expected a type that doesn't contain itself, got {kind}", where=where,
+                f"expected a type that doesn't contain itself, got {kind}",
+                where=where,
                 hint="columns have no recursive types",
             )
         schema, outer = definition

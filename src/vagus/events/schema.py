@@ -13,10 +13,10 @@ import polars as pl
 
 from vagus.errors import DeclarationError, SchemaError
 from vagus.events.declare import avro_record, fixed_size
-from vagus.events.nodes import Node
 from vagus.events.parse import Definitions, full_name, node_of
 
 if TYPE_CHECKING:
+    from vagus.events.nodes import Node
     from vagus.events.event import Event
 
 __all__ = ["Field", "RecordSchema"]
@@ -262,8 +262,7 @@ def _avro_of(dtype: Any, name: str, where: str) -> Any:
             ],
         }
     raise DeclarationError(
-        f"expected a column that can be written, got {dtype}", where=where,
+        f"expected a column that can be written, got {dtype}",
+        where=where,
         hint="cast it to a type that has a form in Avro",
     )
-
-

@@ -38,7 +38,7 @@ class SingleReader:
             assert value is not None
             try:
                 kept.append(self._columns(value, skip))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 (whatever it is, the value is bad)
                 bad.reasons[row] = _reason(error)
         if not kept:
             return [pa.nulls(0, node.logical) for node in self._nodes.values()]
