@@ -51,7 +51,7 @@ class Table(Flow):
         try_out(lambda frame: frame.filter(predicate), self.fields, self.key_type, where=self.base)
         base, empty = self, self.empty
         name = self.app._step_name(f"{self.base}.filter")
-        spec = self.spec
+        spec = self._store
 
         def make(stores: Mapping[str, Store]) -> Process:
             return steps.Filter(name, predicate, empty, stores[spec.name] if spec else None)
@@ -139,9 +139,18 @@ class Table(Flow):
             spec=None,
         )
 
+    @property
+    def _store(self) -> StoreSpec | None:
+        """The store in which this very step keeps its rows, if it does."""
+        if self.spec is None or not isinstance(self.node, Step):
+            return None
+        return next((spec for spec in self.node.stores if spec.name == self.spec.name), None)
+
     def _kept(self) -> tuple[Node, StoreSpec]:
         """The step that keeps the rows in a store, and the store."""
-        topology = self.app._topology
+        store, topology = self._store, self.app._topology
+        if store is not None:
+            return self.node, store
         name = f"{self.node.name} (kept)"
         if name in topology:
             step = topology[name]
