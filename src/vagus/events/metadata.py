@@ -38,9 +38,7 @@ class Metadata:
 
     @classmethod
     def new(cls, traceparent: str | None = None) -> Self:
-        """Metadata of an event that begins a piece of work: with an id that is also its
-        correlation id.
-        """
+        """Metadata of an event that begins a piece of work; its id is the correlation id."""
         event_id = str(uuid4())
         return cls(event_id, event_id, None, traceparent)
 

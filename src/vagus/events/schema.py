@@ -16,8 +16,8 @@ from vagus.events.declare import avro_record, fixed_size
 from vagus.events.parse import Definitions, full_name, node_of
 
 if TYPE_CHECKING:
-    from vagus.events.nodes import Node
     from vagus.events.event import Event
+    from vagus.events.nodes import Node
 
 __all__ = ["Field", "RecordSchema"]
 
