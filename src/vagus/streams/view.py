@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -32,6 +32,7 @@ _FETCH_RECORDS = 8_192  # questions wait while rows are taken in: a few millisec
 _WAIT_S = 30.0
 _LOOK_AGAIN_S = 0.1  # for a topic that isn't there yet
 _TRY_AGAIN_S = 1.0  # after an error
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _KEY_TYPES: dict[str, type] = {"str": str, "int": int, "uuid": str, "bytes": bytes}
 
 
@@ -136,38 +137,29 @@ class View:
         its window): only rows behind it are given. Raises VagusError for a question that the
         table can't be asked, ViewNotReady before the view is restored.
         """
-        self._check_windows(window_from, window_to)
-        if prefix is not None and self.topic.key_kind not in ("str", "uuid"):
-            raise VagusError(
-                f"expected no prefix: the keys of {self.name!r} are of type {self.topic.key_kind}",
-                where=self.name,
-            )
-        keep: list[pl.Expr] = []
-        if key is not None:
-            keep.append(pl.col(KEY) == self._literal(key))
-        if prefix is not None:
-            keep.append(pl.col(KEY).str.starts_with(prefix))
-        if window_from is not None:
-            keep.append(pl.col(WINDOW_START) >= pl.lit(window_from).cast(TIME_TYPE))
-        if window_to is not None:
-            keep.append(pl.col(WINDOW_START) < pl.lit(window_to).cast(TIME_TYPE))
-        if after is not None:
-            keep.append(self._behind(after))
-        with self._lock:
-            store = self._store()
-            pieces = store.snapshot()
-            horizon = self._horizon(store)
-            schema = store.schema
-        if horizon is not None:
-            keep.append(pl.col(TIME) >= pl.lit(horizon).cast(TIME_TYPE))
-        parts = [
-            frame.filter(*keep, pl.Series(live)) if keep or not live.all() else frame
-            for frame, live in pieces
-        ]
-        rows = pl.concat(parts) if parts else pl.DataFrame(schema=schema)
-        if limit is not None and limit < rows.height:
-            rows = rows.bottom_k(limit, by=self._place)
-        return rows.sort(self._place).select(*self.columns)
+        keep = self._kept(key, prefix, window_from, window_to, after)
+        return self._rows(keep, limit).select(*self.columns)
+
+    def page(
+        self,
+        limit: int,
+        *,
+        key: Any = None,
+        prefix: str | None = None,
+        window_from: datetime | None = None,
+        window_to: datetime | None = None,
+        after: tuple[Any, ...] | None = None,
+    ) -> tuple[pl.DataFrame, tuple[Any, ...] | None]:
+        """Like `scan`, at most `limit` rows, and what `after` is for the rows that follow them.
+
+        The second is None where no more follow.
+        """
+        keep = self._kept(key, prefix, window_from, window_to, after)
+        rows = self._rows(keep, limit + 1)
+        more = rows.height > limit
+        rows = rows.head(limit)
+        place = rows.select(self._place).row(-1) if more else None
+        return rows.select(*self.columns), place
 
     def __len__(self) -> int:
         with self._lock:
@@ -179,8 +171,7 @@ class View:
             stamp = self._store().newest_ms
         if stamp < 0:
             return None
-        moment: datetime = pl.Series(TIME, [stamp]).cast(TIME_TYPE)[0]
-        return moment
+        return _EPOCH + timedelta(milliseconds=stamp)
 
     @property
     def unreadable(self) -> int:
@@ -308,11 +299,11 @@ class View:
             hint="ask again in a moment" if self._error is None else str(self._error),
         )
 
-    def _horizon(self, store: Store) -> Any:
-        """The oldest time that a row may have, as rows hold it."""
+    def _horizon(self, store: Store) -> datetime | None:
+        """The oldest time that a row may have."""
         if self._retention_ms is None or store.newest_ms < 0:
             return None
-        return pl.Series([store.newest_ms - self._retention_ms]).cast(TIME_TYPE)[0]
+        return _EPOCH + timedelta(milliseconds=store.newest_ms - self._retention_ms)
 
     def _key(self, key: Any) -> Any:
         kind = self.topic.key_kind
@@ -325,6 +316,52 @@ class View:
             )
         return str(key).lower() if kind == "uuid" else key
 
+    def _kept(
+        self,
+        key: Any,
+        prefix: str | None,
+        window_from: datetime | None,
+        window_to: datetime | None,
+        after: tuple[Any, ...] | None,
+    ) -> list[pl.Expr]:
+        """What rows must be like."""
+        self._check_windows(window_from, window_to)
+        keep: list[pl.Expr] = []
+        if key is not None:
+            keep.append(pl.col(KEY) == self._literal(key))
+        if prefix is not None:
+            if self.topic.key_kind not in ("str", "uuid"):
+                raise VagusError(
+                    f"expected no prefix: the keys are of type {self.topic.key_kind}",
+                    where=f"view {self.name!r}",
+                )
+            keep.append(pl.col(KEY).str.starts_with(prefix))
+        if window_from is not None:
+            keep.append(pl.col(WINDOW_START) >= _instant(window_from))
+        if window_to is not None:
+            keep.append(pl.col(WINDOW_START) < _instant(window_to))
+        if after is not None:
+            keep.append(self._behind(after))
+        return keep
+
+    def _rows(self, keep: list[pl.Expr], limit: int | None) -> pl.DataFrame:
+        """The first rows that are so, in order."""
+        with self._lock:
+            store = self._store()
+            pieces = store.snapshot()
+            horizon = self._horizon(store)
+            schema = store.schema
+        if horizon is not None:
+            keep = [*keep, pl.col(TIME) >= _instant(horizon)]
+        parts = [
+            frame.filter(*keep, pl.Series(live)) if keep or not live.all() else frame
+            for frame, live in pieces
+        ]
+        rows = pl.concat(parts) if parts else pl.DataFrame(schema=schema)
+        if limit is not None and limit < rows.height:
+            rows = rows.bottom_k(limit, by=self._place)
+        return rows.sort(self._place)
+
     def _literal(self, key: Any) -> pl.Expr:
         return pl.lit(self._key(key), dtype=self.topic.key_type)
 
@@ -335,18 +372,19 @@ class View:
             return behind
         self._check_windows(*window)
         same = pl.col(KEY) == self._literal(key)
-        return behind | (same & (pl.col(WINDOW_START) > pl.lit(window[0]).cast(TIME_TYPE)))
+        return behind | (same & (pl.col(WINDOW_START) > _instant(window[0])))
 
     def _check_windows(self, *bounds: datetime | None) -> None:
         for bound in bounds:
             if bound is not None and not self.windowed:
                 raise VagusError(
-                    f"expected no bounds of windows: {self.name!r} has none", where=self.name
+                    "expected no bounds of windows: the table has none",
+                    where=f"view {self.name!r}",
                 )
             if bound is not None and bound.tzinfo is None:
                 raise VagusError(
                     f"expected a time with its zone, got {bound.isoformat()}",
-                    where=self.name,
+                    where=f"view {self.name!r}",
                     hint="datetime(..., tzinfo=timezone.utc)",
                 )
 
@@ -356,8 +394,12 @@ class _Closing(BaseException):
 
 
 def _ms(moment: datetime | None) -> int | None:
-    """Milliseconds since 1970, rounded up, as starts of windows are whole milliseconds."""
+    """Milliseconds since 1970, rounded up: what windows that start then or later start at."""
     if moment is None:
         return None
-    micros = pl.Series([moment]).dt.timestamp("us")[0]
-    return int(-(-micros // 1000))
+    return -((_EPOCH - moment) // timedelta(milliseconds=1))
+
+
+def _instant(moment: datetime) -> pl.Expr:
+    """A time to compare with, to the microsecond."""
+    return pl.lit(moment.astimezone(UTC))

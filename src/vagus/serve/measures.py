@@ -1,0 +1,115 @@
+"""Measures: what a running application counts, as Prometheus reads it.
+
+The names are promised: `docs/views.md` lists them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from vagus.errors import UnknownGroup
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
+
+    from vagus.hub import Hub
+    from vagus.streams import View
+
+MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+COUNTERS: dict[str, tuple[str, str]] = {
+    "records_in": ("topic", "Records read from a topic."),
+    "records_out": ("topic", "Records written to a topic."),
+    "records_dropped": ("step", "Records left out by a step, for want of a key."),
+    "records_late": ("step", "Records that came too late for a window of a step."),
+    "table_records_unreadable": ("topic", "Records of a table that could not be read."),
+    "dead_letters": ("step", "Events that a step could not process."),
+    "commits": ("app", "Commits."),
+}
+"""What the runtime counts: the label, and what it means."""
+
+
+class Counts(Protocol):
+    """Where the counts come from, such as the runtime's `Metrics`."""
+
+    def snapshot(self) -> Mapping[tuple[str, str], int]:
+        """All counts so far, by name and label."""
+
+
+class Measures(Collector):
+    """All measures of one application."""
+
+    def __init__(self, app: str, hub: Hub, views: Iterable[View], counts: Counts) -> None:
+        self._app, self._hub, self._counts = app, hub, counts
+        self._views = list(views)
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+
+    def text(self) -> bytes:
+        """The measures as they are now, in Prometheus' text form."""
+        return generate_latest(self._registry)
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing is known before it is asked for."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._counters()
+        yield from self._lag()
+        yield from self._of_views()
+
+    def _counters(self) -> Iterator[Metric]:
+        counts = self._counts.snapshot()
+        for name in sorted({*COUNTERS, *(name for name, _ in counts)}):
+            label, meaning = COUNTERS.get(name, ("of", "Counted by the application."))
+            family = CounterMetricFamily(f"vagus_{name}", meaning, labels=[label])
+            for (known, of), count in sorted(counts.items()):
+                if known == name:
+                    family.add_metric([of], count)
+            yield family
+
+    def _lag(self) -> Iterator[Metric]:
+        lag = GaugeMetricFamily(
+            "vagus_lag_records", "Offsets yet to be read.", labels=["topic", "partition"]
+        )
+        members = GaugeMetricFamily("vagus_members", "Workers in the application's group.")
+        try:
+            group = self._hub.describe_group(self._app)
+        except UnknownGroup:  # no worker was ever there
+            members.add_metric([], 0)
+        else:
+            for partition, behind in sorted(group.lag.items()):
+                lag.add_metric([partition.topic, str(partition.partition)], behind)
+            members.add_metric([], len(group.members))
+        yield lag
+        yield members
+
+    def _of_views(self) -> Iterator[Metric]:
+        rows = GaugeMetricFamily("vagus_view_rows", "Rows of a view.", labels=["view"])
+        newest = GaugeMetricFamily(
+            "vagus_view_newest_time_seconds",
+            "The largest event time that a view has seen, in seconds since 1970.",
+            labels=["view"],
+        )
+        ready = GaugeMetricFamily(
+            "vagus_view_ready", "1 if a view is restored and keeps up.", labels=["view"]
+        )
+        unreadable = CounterMetricFamily(
+            "vagus_view_records_unreadable",
+            "Records that could not be read, and are left out of a view.",
+            labels=["view"],
+        )
+        for view in self._views:
+            ready.add_metric([view.name], view.ready)
+            unreadable.add_metric([view.name], view.unreadable)
+            if view.ready:
+                rows.add_metric([view.name], len(view))
+                moment = view.newest()
+                if moment is not None:
+                    newest.add_metric([view.name], moment.timestamp())
+        yield from (rows, newest, ready, unreadable)
