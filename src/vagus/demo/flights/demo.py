@@ -6,13 +6,15 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from vagus.demo.flights import app as app_module
 from vagus.demo.flights import report
 from vagus.demo.flights.app import app
 from vagus.demo.flights.progress import Display, Meter
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from vagus.demo.flights.progress import Reading
     from vagus.streams import App
 
+_SERVING = ("fastapi", "prometheus_client", "uvicorn")
 _LOOK_S = 0.1  # between looks at how far everything is
 
 
@@ -88,7 +91,9 @@ class _Demonstration:
                 f"{source.sent - sent:,} departures sent and worked through in {took_s:.1f} s"
                 + ("." if whole else ", then interrupted.")
             )
-            self._say_what_next(url, kept)
+            if whole and url is not None and console.is_terminal:
+                self._stay(url, found)
+        self._say_what_next(found, kept)
 
     def _flow(self, url: str | None) -> bool:
         """Send and work until all is done, or until Ctrl-C; whether all was done."""
@@ -119,7 +124,48 @@ class _Demonstration:
 
     @contextmanager
     def _served(self, port: int) -> Iterator[str | None]:
-        yield None
+        """Serve the tables, and say where; without the extra for it, say so."""
+        if not all(find_spec(needed) for needed in _SERVING):
+            self._console.print("pip install 'vagus[serve]' to ask the tables over HTTP.")
+            yield None
+            return
+        from vagus.serve import Server
 
-    def _say_what_next(self, url: str | None, kept: str | None) -> None:
-        self._console.print("What to try next")
+        hub, runner = self._client.hub, self._runner
+        server = Server(app, hub, metrics=runner.metrics, ready=runner.ready, port=port)
+        server.start(registry=self._client.registry)
+        try:
+            yield server.url
+        finally:
+            server.stop()
+
+    def _say_what_next(self, found: report.Answers, kept: str | None) -> None:
+        """Commands for later, when nothing is served any more."""
+        file = kept or "flights.db"
+        lines = [] if kept else [f"vagus demo flights --hub {file}   # the same, and keeps the hub"]
+        lines += [
+            f"vagus consume delay-alert --hub {file} --limit 10",
+            f"vagus topic list --hub {file}",
+            f"vagus run {_app_file()} --hub {file} --http :8080 &",
+            *report.queries("http://localhost:8080", found),
+        ]
+        self._list("What to try next:", lines)
+
+    def _stay(self, url: str, found: report.Answers) -> None:
+        """Serve the tables until Ctrl-C."""
+        lines = [*report.queries(url, found), f"curl '{url}/metrics'"]
+        self._list(f"The tables are served at {url} (in a browser: {url}/docs). Ask them:", lines)
+        self._console.print("\nCtrl-C ends it.")
+        with suppress(KeyboardInterrupt):
+            threading.Event().wait()
+
+    def _list(self, title: str, lines: list[str]) -> None:
+        self._console.print(f"\n[bold]{title}[/]")
+        for line in lines:  # each as it is, to be copied
+            self._console.print(f"  {line}", soft_wrap=True, markup=False)
+
+
+def _app_file() -> str:
+    file = Path(app_module.__file__)
+    here = Path.cwd()
+    return str(file.relative_to(here) if file.is_relative_to(here) else file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from vagus.streams.views import Views
+
+_UTC = "%Y-%m-%dT%H:%M:%SZ"
 
 WORST = 5
 ENOUGH = 20  # departures in an hour that is compared with others
@@ -76,13 +79,13 @@ def show_answers(console: Console, found: Answers, alerts: int) -> None:
     console.print(f"[bold]{alerts:,}[/] departures were over an hour late: topic delay-alert.")
 
 
-def queries(url: str) -> list[str]:
-    """Queries of the running tables."""
-    return [
-        f"curl '{url}/views/airline/UA'",
-        f"curl '{url}/views/plane/N14228'",
-        f"curl '{url}/views/weather?prefix=JFK-2013-02-09&limit=24'",
-        f"curl '{url}/views/airport-delay-1h"
-        "?prefix=JFK&window_from=2013-02-09T00:00:00Z&window_to=2013-02-10T00:00:00Z'",
-        f"curl '{url}/views/airline-delay-3h?limit=5'",
-    ]
+def queries(url: str, found: Answers) -> list[str]:
+    """Queries of the tables at `url`: the worst hour, the hours before it, its weather."""
+    asked = [f"{url}/views/airline/UA", f"{url}/views/plane/N14228"]
+    for row in found.worst_hours.head(1).iter_rows(named=True):
+        origin, start, end = row["origin"], row["window_start"], row["window_end"]
+        bounds = f"window_from={start - timedelta(hours=6):{_UTC}}&window_to={end:{_UTC}}"
+        asked.append(f"{url}/views/airport-delay-1h/{origin}?{bounds}")
+        asked.append(f"{url}/views/airline-delay-3h?prefix=UA&{bounds}")
+        asked.append(f"{url}/views/weather/{origin}-{start:%Y-%m-%dT%H}")
+    return [f"curl '{each}'" for each in asked]
