@@ -9,9 +9,9 @@ how it is done here, a column at a time.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import polars as pl
@@ -77,13 +77,12 @@ class Intake:
     """Buffers the partitions of one task."""
 
     def __init__(
-        self, app: str, partitions: Collection[TopicPartition], rank: Rank = by_time
+        self, app: str, partitions: Sequence[TopicPartition], rank: Rank = by_time
     ) -> None:
         self._app = app
         self._pieces: dict[TopicPartition, deque[_Piece]] = {tp: deque() for tp in partitions}
         self._high: dict[TopicPartition, int] = dict.fromkeys(partitions, -1)
         self._rank = rank
-        self._timed = rank is by_time
 
     def add(self, read: FetchedRecords, decoded: DecodedRecords) -> None:
         """Buffer what was read from one of the partitions."""
@@ -97,7 +96,7 @@ class Intake:
             frame = self._sift(read, frame, aside)
         offsets = read.offsets[frame["_row"].to_numpy()]
         rank = self._rank(partition, offsets, frame[TIME].to_physical().to_numpy())
-        if self._timed and len(rank):
+        if len(rank):
             rank = np.maximum(rank, self._high[partition])
             self._high[partition] = int(rank[-1])
         self._pieces[partition].append(_Piece(read, frame, aside, rank))
@@ -130,24 +129,27 @@ class Intake:
     def take(self, behind: Collection[TopicPartition]) -> TaskInput | None:
         """All that can be processed now, or None.
 
-        `behind` are the partitions that have more in the hub than was read: nothing ranked above
-        the last record that is known of them may be taken yet.
+        `behind` are the partitions that have more in the hub than was read: nothing that comes
+        after the last record that is known of them may be taken yet. Of equal rank, the record of
+        the partition named first comes first.
         """
-        limit: int | None = None
-        if len(self._pieces) > 1:
-            for partition in behind:
-                if partition in self._high:
-                    high = self._high[partition]
-                    limit = high if limit is None else min(limit, high)
+        lagging = [
+            (self._high[partition], place)
+            for place, partition in enumerate(self._pieces)
+            if partition in behind and len(self._pieces) > 1
+        ]
+        limit = min(lagging, default=None)
         parts: list[tuple[_Piece, int, int]] = []
         aside: list[Failure | Replay] = []
         positions: dict[TopicPartition, int] = {}
-        for partition, queue in self._pieces.items():
+        for place, (partition, queue) in enumerate(self._pieces.items()):
             while queue:
                 piece = queue[0]
                 start, stop = piece.taken, piece.frame.height
                 if limit is not None:
-                    stop = int(np.searchsorted(piece.rank, limit, side="right"))
+                    high, last = limit
+                    side: Literal["left", "right"] = "right" if place <= last else "left"
+                    stop = int(np.searchsorted(piece.rank, high, side))
                 whole = stop >= piece.frame.height
                 if whole or stop > start:
                     parts.append((piece, start, stop))

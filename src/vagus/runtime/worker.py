@@ -318,9 +318,9 @@ class Worker:
             for number in sorted(numbers):
                 inputs = {TopicPartition(source.topic.name, number) for source in sub.sources}
                 if (sub.number, number) not in self._running and inputs <= owned:
-                    self._start(sub, number, inputs)
+                    self._start(sub, number)
 
-    def _start(self, sub: SubTopology, number: int, inputs: set[TopicPartition]) -> None:
+    def _start(self, sub: SubTopology, number: int) -> None:
         stores: dict[str, Store] = {}
         for step in sub.steps:
             for spec in step.stores:
@@ -332,7 +332,7 @@ class Worker:
                 store = stores[spec.name] = Store.for_topic(spec.topic)
                 restore(self._hub, store, self._codec(spec.topic.name), ends, self._seams.progress)
         task = Task(sub, number, stores)
-        intake = Intake(self.app, inputs, self._seams.rank)
+        intake = Intake(self.app, task.inputs, self._seams.rank)
         self._running[sub.number, number] = _Running(task, intake, self._seams.clock())
 
     def _revoked(self, partitions: Collection[TopicPartition]) -> None:
