@@ -114,7 +114,7 @@ class Flow:
         where = f"{self.base}.{operator}"
         result = try_out(function, self.fields, self.key_type, where=where)
         fields = fields_after(self.fields, result, changed)
-        key = self.key if self.key in fields and self.key not in changed else None
+        key = self.key if self._hands_on_key(fields, changed) else None
         return self._then(
             operator,
             lambda name, empty: stateless.frames(name, function, empty),
@@ -124,6 +124,13 @@ class Flow:
             key=key,
             event_types=self.event_types if keep_types else (),
         )
+
+    def _hands_on_key(self, fields: Fields, changed: Mapping[str, Any]) -> bool:
+        """Whether the key's column is there afterwards, as it was."""
+        if self.key is None or self.key not in fields:
+            return False
+        origin = self.fields[self.key]
+        return changed.get(self.key, origin) is origin
 
     def _selected(self, exprs: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, Any]:
         """The columns that expressions make, each with the field it is taken from, if any."""

@@ -138,7 +138,7 @@ class Stream(Flow):
             ),
             empty,
             fields,
-            key=self.key if self.key in fields else None,
+            key=None,  # the function may have given the key's column another value
             event_types=types,
         )
 
@@ -183,7 +183,7 @@ class Stream(Flow):
             empty_frame(columns_of(fields), self.key_type),
             fields,
             label=f"{operator} {_name(function)}",
-            key=self.key if self.key in fields else None,
+            key=None,  # the function may have given the key's column another value
             event_types=(target,),
         )
 
