@@ -13,6 +13,7 @@ before the batch, and take effect together at its end.
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_left, bisect_right, insort
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,7 @@ class Store:
         self.retention_ms: int | None = None  # rows this far behind the newest time are dropped
         self._dropped_ms = 0
         self._buckets: dict[int, dict[Any, int]] = {}
+        self._starts: list[int] = []  # of the buckets, sorted
         self._rows: NDArray[np.int64] = np.full(1024, -1, dtype=np.int64)
         self._slots = 0
         self._live = 0
@@ -153,14 +155,10 @@ class Store:
 
         The bounds are for starts of windows, in ms since 1970, the second one being left out.
         """
-        starts = [
-            at
-            for at, keys in self._buckets.items()
-            if key in keys
-            and (window_from is None or at >= window_from)
-            and (window_to is None or at < window_to)
-        ]
-        slots = np.array([self._buckets[at][key] for at in sorted(starts)], dtype=np.int64)
+        first = 0 if window_from is None else bisect_left(self._starts, window_from)
+        last = None if window_to is None else bisect_left(self._starts, window_to)
+        buckets = (self._buckets[start] for start in self._starts[first:last])
+        slots = np.array([keys[key] for keys in buckets if key in keys], dtype=np.int64)
         rows = self._rows[slots]
         rows = rows[rows >= 0]
         if len(rows) != 1:
@@ -171,9 +169,8 @@ class Store:
 
     def until(self, start: int) -> pl.DataFrame:
         """The rows of all windows that start at or before `start` (ms since 1970)."""
-        slots = [
-            slot for at, keys in self._buckets.items() if at <= start for slot in keys.values()
-        ]
+        old = self._starts[: bisect_right(self._starts, start)]
+        slots = [slot for at in old for slot in self._buckets[at].values()]
         rows = self._rows[np.asarray(slots, dtype=np.int64)]
         return self._gather(rows[rows >= 0]).drop(FOUND)
 
@@ -200,7 +197,7 @@ class Store:
     def _assign(self, places: pl.DataFrame) -> NDArray[np.int64]:
         slots = np.empty(places.height, dtype=np.int64)
         for bucket, where, keys in self._bucketed(places):
-            known = self._buckets.setdefault(bucket, {})
+            known = self._bucket(bucket)
             found = [known.get(key, -1) for key in keys]
             for at, slot in enumerate(found):
                 if slot < 0:
@@ -213,6 +210,13 @@ class Store:
             grown[: len(self._rows)] = self._rows
             self._rows = grown
         return slots
+
+    def _bucket(self, start: int) -> dict[Any, int]:
+        known = self._buckets.get(start)
+        if known is None:
+            known = self._buckets[start] = {}
+            insort(self._starts, start)
+        return known
 
     def _gather(self, rows: NDArray[np.int64]) -> pl.DataFrame:
         found = rows >= 0
@@ -255,8 +259,8 @@ class Store:
                 known = self._buckets.get(bucket, {})
                 for key in keys:
                     known.pop(key, None)
-                if not known:
-                    self._buckets.pop(bucket, None)
+                if not known and self._buckets.pop(bucket, None) is not None:
+                    del self._starts[bisect_left(self._starts, bucket)]
 
     def _drop_old(self, retention_ms: int) -> None:
         horizon = self.newest_ms - retention_ms
@@ -310,7 +314,7 @@ class Store:
         """Take the slots of deleted keys back."""
         self._merge(0)
         rows = self._segments[0].frame if self._segments else pl.DataFrame(schema=self.schema)
-        self._buckets, self._segments = {}, []
+        self._buckets, self._starts, self._segments = {}, [], []
         self._rows = np.full(max(1024, rows.height), -1, dtype=np.int64)
         self._slots = self._live = 0
         if rows.height:
