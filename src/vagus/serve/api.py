@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Sequence
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
@@ -11,7 +12,6 @@ from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-import vagus
 from vagus.errors import HubError, VagusError, nearest
 from vagus.serve import measures, problem
 from vagus.serve.problem import Problem
@@ -36,7 +36,7 @@ def create_api(
     """
     api = FastAPI(
         title=app,
-        version=vagus.__version__,
+        version=version("vagus"),
         description=f"Tables, health and measures of the application {app!r}.",
         openapi_tags=[{"name": "views"}, {"name": "operation"}],
     )
