@@ -71,7 +71,6 @@ _HOMES = {
 _MODULES = frozenset({"errors", "testing"})
 
 __all__ = [
-    "__version__",
     "Aggregate",
     "Aliases",
     "App",
@@ -82,6 +81,7 @@ __all__ = [
     "Stream",
     "Table",
     "Window",
+    "__version__",
     "collect",
     "connect",
     "count",

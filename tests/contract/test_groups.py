@@ -76,7 +76,7 @@ def test_work_can_be_committed_while_partitions_are_revoked(under_test: HubUnder
 
     def commit(gone: object) -> None:
         revoked.extend(gone)  # type: ignore[call-overload]
-        first.commit({part: 1 for part in revoked})
+        first.commit(dict.fromkeys(revoked, 1))
 
     first = hub.join("g", ["a"], on_revoked=commit)
     settle([first], A)

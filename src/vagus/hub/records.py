@@ -7,7 +7,7 @@ one of values, one of timestamps. Nothing in the engine walks them one by one.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
