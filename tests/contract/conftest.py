@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.contract.hubs import FileHub, HubUnderTest, MemoryHub
-from vagus.hub import Hub
+
+if TYPE_CHECKING:
+    from vagus.hub import Hub
 
 
 @pytest.fixture(params=["memory", "file"])

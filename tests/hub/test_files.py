@@ -106,11 +106,15 @@ def test_a_full_disk_loses_nothing_acknowledged(path: str) -> None:
         hub.create_topic("a", TopicConfig())
         pages = hub.storage.writer.execute("PRAGMA page_count").fetchone()[0]
         hub.storage.writer.execute(f"PRAGMA max_page_count = {pages + 40}")
-        with pytest.raises(HubUnavailable, match="full disk"):
+
+        def fill() -> None:
             for number in range(100):
                 value = b"%d" % number + b"." * 100_000
                 hub.append([(A0, records([value]))])
                 acknowledged.append(value)
+
+        with pytest.raises(HubUnavailable, match="full disk"):
+            fill()
         assert acknowledged
         assert all_values(hub, [A0]) == {A0: acknowledged}
         hub.storage.writer.execute(f"PRAGMA max_page_count = {pages + 400}")

@@ -1,7 +1,11 @@
-"""Housekeeping packs, expires and compacts; offsets never change, and the file doesn't grow for ever."""
+"""Housekeeping packs, expires and compacts; offsets never change.
+
+And the file doesn't grow for ever.
+"""
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,7 +75,7 @@ def test_packing_makes_large_batches_and_changes_no_record(hub: LocalHub) -> Non
 def test_a_packing_plan_takes_only_small_neighbours(sizes: list[int], thorough: bool) -> None:
     runs = plan(sizes, thorough=thorough)
     assert all(stop - start > 1 for start, stop in runs)
-    assert all(one[1] <= other[0] for one, other in zip(runs, runs[1:], strict=False))
+    assert all(one[1] <= other[0] for one, other in itertools.pairwise(runs))
     for start, stop in runs:
         assert max(sizes[start:stop]) <= batch.TARGET_BYTES // 2
         assert sum(sizes[start:stop]) <= batch.TARGET_BYTES * 3 // 2

@@ -285,10 +285,9 @@ def _encode_headers(headers: Headers | None) -> _Sections:
     pairs = list(chain.from_iterable(headers))
     names = BytesColumn([name.encode() for name, _ in pairs])
     values = BytesColumn([value for _, value in pairs])
-    sections: _Sections = [counts]
-    for column in (names, values):
-        sections += _column_sections(column)[0][:2]
-    return sections
+    name_sections, _ = _column_sections(names)
+    value_sections, _ = _column_sections(values)
+    return [counts, *name_sections[:2], *value_sections[:2]]
 
 
 def _decode_headers(counts: NDArray[np.int32], sections: list[pa.Buffer | None]) -> Headers | None:
@@ -299,7 +298,7 @@ def _decode_headers(counts: NDArray[np.int32], sections: list[pa.Buffer | None])
     def column(places: pa.Buffer, content: pa.Buffer | None) -> list[Any]:
         content = content if content is not None else pa.py_buffer(b"")
         array = pa.Array.from_buffers(pa.binary(), total, [None, places, content])
-        return array.to_pylist()
+        return list(array.to_pylist())
 
     names = [name.decode() for name in column(sections[0], sections[1])]
     pairs = list(zip(names, column(sections[2], sections[3]), strict=True))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # A look and the waking up for it cost about 0.15 ms of CPU. Where something has just happened,
 # more is likely to.
 _POLL_BUSY_S = 0.004
-_POLL_IDLE_S = 0.025
+_POLL_IDLE_S = 0.035
 _BUSY_FOR_S = 0.1
 
 
