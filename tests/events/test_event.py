@@ -14,6 +14,7 @@ import polars as pl
 import pydantic
 import pytest
 from pydantic import BaseModel, Field
+from typing_extensions import TypeAliasType
 
 from vagus.errors import DeclarationError, DecodeError
 from vagus.events import AvroCodec, Event, JsonCodec, MemoryRegistry, RecordSchema
@@ -147,6 +148,15 @@ def test_a_schema_built_of_fields_of_two_classes_reads_what_it_writes() -> None:
     codec = AvroCodec([schema], MemoryRegistry(), "t")
     read = codec.decode(codec.encode(frame)).frame.drop("_row")
     assert read.equals(frame.with_columns(pl.col("n").cast(pl.Int64)))
+
+
+def test_an_alias_of_a_type_is_the_type() -> None:
+    alias = TypeAliasType("alias", Money)
+
+    class Fee(Event):
+        amount: alias  # type: ignore[valid-type]
+
+    assert RecordSchema.of(Fee).columns == {"amount": pl.Decimal(12, 2)}
 
 
 class _IntEnum(Enum):

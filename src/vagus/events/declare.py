@@ -17,7 +17,6 @@ from uuid import UUID
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from typing_extensions import TypeAliasType
 
 from vagus.errors import DeclarationError
 
@@ -146,7 +145,7 @@ class _Declaration:
         if get_origin(kind) is Annotated:
             inner, *more = get_args(kind)
             return self._type(inner, [*more, *notes], where, name)
-        if isinstance(kind, TypeAliasType):
+        if hasattr(kind, "__value__"):  # a type alias, of `typing` or of its backport
             return self._type(kind.__value__, notes, where, name)
         if hasattr(kind, "__supertype__"):
             return self._type(kind.__supertype__, notes, where, name)
