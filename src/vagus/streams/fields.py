@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import namedtuple
 from typing import TYPE_CHECKING, Any
 
@@ -53,8 +54,8 @@ def try_out(
     try:
         return function(empty_frame(columns_of(fields), key))
     except ColumnNotFoundError as error:
-        name = str(error).split("\n", maxsplit=1)[0].strip().removeprefix("unable to find column ")
-        name = name.split(";")[0].strip("\"'; ")
+        quoted = re.search(r'"([^"]+)"', str(error))
+        name = quoted[1] if quoted else str(error)
         raise DeclarationError(
             f"no column {name!r}",
             where=where,

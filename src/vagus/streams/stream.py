@@ -74,20 +74,34 @@ class Stream(Flow):
         self._check_names(named)
         exprs = {name: _column(expr) for name, expr in named.items()}
 
+        changed = self._selected(columns, named)
+
         def function(frame: pl.DataFrame) -> pl.DataFrame:
             return frame.select(*SYSTEM, *columns, **exprs)
 
-        return self._map("select", function, self._selected(columns, named))
+        def besides_system(frame: pl.DataFrame) -> pl.DataFrame:
+            made = frame.select(pl.struct(SYSTEM).alias("_system"), *columns, **exprs)
+            values = made.drop("_system", *SYSTEM, strict=False)
+            return made.select("_system").unnest("_system").hstack(values)
+
+        wide = not changed.keys().isdisjoint(SYSTEM)  # by pl.all(), say
+        return self._map("select", besides_system if wide else function, changed)
 
     def with_columns(self, *columns: pl.Expr, **named: str | pl.Expr | Any) -> Stream:
         """Add or replace columns, as Polars' `with_columns` does; deletions stay deletions."""
         self._check_names(named)
         exprs = {name: _column(expr) for name, expr in named.items()}
 
+        changed = self._selected(columns, named)
+
         def function(frame: pl.DataFrame) -> pl.DataFrame:
             return frame.with_columns(*columns, **exprs)
 
-        return self._map("with_columns", function, self._selected(columns, named))
+        def besides_system(frame: pl.DataFrame) -> pl.DataFrame:
+            return frame.with_columns(*columns, **exprs).with_columns(frame.select(SYSTEM))
+
+        wide = not changed.keys().isdisjoint(SYSTEM)  # by pl.all(), say
+        return self._map("with_columns", besides_system if wide else function, changed)
 
     def rename(self, names: dict[str, str]) -> Stream:
         """Give columns other names: `{"old": "new"}`."""
@@ -258,7 +272,7 @@ class Stream(Flow):
         """
         if not self.key_moved:
             return self
-        written = self
+        topology, written = self.app._topology, self
         if not unkeyed:
             with_key = pl.col(KEY).is_not_null()
             written = self._map("keyed", lambda frame: frame.filter(with_key), {}, label="with key")
@@ -268,8 +282,12 @@ class Stream(Flow):
             schemas=(self._schema(name),),
         )
         fields = {key: known for key, known in self.fields.items() if key[0] != "_"}
-        self.app._topology.add(Sink(f"{name} -> repartition", (written.node,), topic=topic))
-        source = self.app._topology.add(Source(topic.name, topic=topic))
+        sink = Sink(f"{name} -> repartition", (written.node,), topic=topic)
+        if sink.name in topology and topology[sink.name].parents == sink.parents:
+            source = topology[topic.name]  # a join before this one goes through it too
+        else:
+            topology.add(sink)
+            source = topology.add(Source(topic.name, topic=topic))
         types = self.event_types if len(self.event_types) == 1 else ()
         return replace(
             self, node=source, fields=fields, key_moved=False, base=name, event_types=types
@@ -292,6 +310,7 @@ class Stream(Flow):
         on: str | None = None,
         how: How = "inner",
         suffix: str = "_right",
+        name: str | None = None,
     ) -> Stream:
         """Join each event with the table's row as it is when the event is processed.
 
@@ -299,7 +318,8 @@ class Stream(Flow):
         the stream's key, both are read partition by partition and must have as many partitions.
         On another column every worker holds the whole table, which must then have a topic. `how`
         is "inner" or "left" (events without a row are kept). Columns of the table whose names are
-        taken get `suffix`.
+        taken get `suffix`. `name` is that of the repartition topic, where a stream that was given
+        another key needs one; by default it is made of the topic and the key.
         """
         if how not in ("inner", "left"):
             raise DeclarationError(
@@ -327,35 +347,35 @@ class Stream(Flow):
             )
         stream = self
         if by_key:
-            moved = f"{self.base}-by-{self.key or 'key'}"
-            stream = self._partitioned(moved, unkeyed=how == "left")
+            moved = name or f"{self.base}-by-{self.key or 'key'}"
+            stream = self._partitioned(moved, unkeyed=True)  # a left join has a use for them
         same = {on, self.key} if by_key else {on}
         columns: dict[str, str] = {}
         fields = dict(stream.fields)
-        for name, known in table.fields.items():
-            if name == table.key and table.key in same:
+        for column, known in table.fields.items():
+            if column == table.key and table.key in same:
                 continue
-            new = name + suffix if name in stream.fields else name
+            new = column + suffix if column in stream.fields else column
             if new in fields:
                 raise DeclarationError(
                     f"column {new!r} is in both {self.base!r} and {table.base!r}",
                     where=f"{self.base}.join",
                     hint="give another suffix, or rename it before",
                 )
-            columns[new] = name
+            columns[new] = column
             same_field = (
-                known if new == name else Field.of(new, known.dtype, nullable=known.nullable)
+                known if new == column else Field.of(new, known.dtype, nullable=known.nullable)
             )
             fields[new] = nullable(same_field) if how == "left" else same_field
         empty = empty_frame(columns_of(fields), self.key_type)
-        name = self.app._step_name(f"{stream.base}.join {table.base}")
+        step_name = self.app._step_name(f"{stream.base}.join {table.base}")
         expr = pl.col(KEY) if by_key else pl.col(str(on))
-        join = Join(name, expr, how, columns, empty)
+        join = Join(step_name, expr, how, columns, empty)
         label = f"{how} join on {on or self.key or 'key'}"
         if by_key:
             node, spec = table._kept()
             step = Step(
-                name,
+                step_name,
                 (stream.node, node),
                 make=lambda stores: WithPartition(join, stores[spec.name]),
                 empty=empty,
@@ -365,7 +385,7 @@ class Stream(Flow):
         else:
             topic = table._readable_topic(f"{self.base}.join")
             step = Step(
-                name,
+                step_name,
                 (stream.node,),
                 make=lambda stores: WithBroadcast(join, topic.name),
                 empty=empty,
