@@ -12,8 +12,13 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -83,14 +88,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
+    if words.count("--debug"):  # wherever it stands
+        words = ["--debug", *(word for word in words if word != "--debug")]
     try:
-        result = get_command(root).main(words, prog_name="vagus", standalone_mode=False)
-        sys.stdout.flush()
+        with _terminated():
+            result = get_command(root).main(words, prog_name="vagus", standalone_mode=False)
+            sys.stdout.flush()
         return result if isinstance(result, int) else 0
-    except typer.Abort:
-        return 130
-    except KeyboardInterrupt:
-        return 130
+    except (typer.Abort, KeyboardInterrupt):
+        return 128 + signal.SIGINT
+    except _Terminated:
+        return 128 + signal.SIGTERM
     except BrokenPipeError:  # whoever read has had enough, as in `vagus consume x | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -100,6 +108,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), 1)
     except Exception as error:  # noqa: BLE001 - a user is told in one line
         return _failure(error, debug)
+
+
+class _Terminated(BaseException):
+    """SIGTERM came."""
+
+
+@contextmanager
+def _terminated() -> Iterator[None]:
+    """Have SIGTERM unwind the command as Ctrl-C does: groups are left, unfinished files removed."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        raise _Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _failure(error: Exception, debug: bool) -> int:
@@ -124,6 +153,8 @@ def _fail(text: str, code: int) -> int:
 def _usage(error: TyperException) -> str:
     """One line, with the nearest name that there is."""
     text = error.format_message().split(" (Possible options:")[0].rstrip(".")
+    text = re.sub(r"^Invalid value: ", "", text)
+    text = re.sub(r"^No such command ('\S+')\. Did you mean", r"no command \1: did you mean", text)
     context: Any = getattr(error, "ctx", None)
     if context is None:
         return text
