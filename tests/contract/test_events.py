@@ -218,6 +218,37 @@ class TestFetch:
 
 
 @pytest.mark.usefixtures("topic")
+class TestTrim:
+    def test_events_before_the_position_are_gone(self, hub: Hub) -> None:
+        hub.append([(A0, records([b"a", b"b", b"c"]))])
+        hub.append([(A0, records([b"d"]))])
+        third = hub.offsets([A0], "earliest")[A0] + 2
+        hub.trim({A0: third})
+        assert hub.offsets([A0], "earliest") == {A0: third}
+        assert all_values(hub, [A0]) == {A0: [b"c", b"d"]}
+
+    def test_a_position_that_was_trimmed_is_out_of_range(self, hub: Hub) -> None:
+        hub.append([(A0, records([b"a", b"b"]))])
+        start = hub.offsets([A0], "earliest")[A0]
+        hub.trim({A0: start + 1})
+        with hub.reader({A0: start}) as reader, pytest.raises(OffsetOutOfRange):
+            reader.read(wait_s=5.0)
+
+    def test_beyond_the_end_all_is_gone_and_offsets_go_on(self, hub: Hub) -> None:
+        hub.append([(A0, records([b"a"]))])
+        end = hub.offsets([A0], "latest")[A0]
+        hub.trim({A0: end + 100})
+        assert all_values(hub, [A0]) == {A0: []}
+        assert hub.append([(A0, records([b"b"]))])[0] >= end
+
+    def test_a_time_is_not_looked_for_among_what_is_gone(self, hub: Hub) -> None:
+        hub.append([(A0, Records.of([b"k"] * 2, [b"late", b"early"], [2000, 1000]))])
+        second = hub.offsets([A0], "earliest")[A0] + 1
+        hub.trim({A0: second})
+        assert hub.offsets([A0], 1500) == hub.offsets([A0], "latest")
+
+
+@pytest.mark.usefixtures("topic")
 class TestOffsets:
     def test_earliest_and_latest_enclose_the_events(self, hub: Hub) -> None:
         hub.append([(A0, records([b"x", b"y"]))])

@@ -233,3 +233,16 @@ def test_housekeeping_happens_by_itself(tmp_path: Path, monkeypatch: pytest.Monk
             hub.append([(A0, records([b"%d" % number]))], acks="leader")
         eventually(lambda: hub.info().batches < 15, "small batches were packed")
         assert all_values(hub, [A0]) == {A0: [b"%d" % number for number in range(50)]}
+
+
+def test_what_was_trimmed_leaves_the_file_and_the_rest_checks_out(hub: LocalHub) -> None:
+    hub.create_topic("a", TopicConfig())
+    for number in range(4):
+        hub.append([(A0, records([b"%d" % number * 50_000, b"%d!" % number]))])
+    before = hub.info().record_bytes
+    hub.trim({A0: 5})
+    assert hub.info().record_bytes < before
+    assert [value for _, _, value in content(hub)][0] == b"2!"
+    hub.housekeep()
+    assert [offset for offset, _, _ in content(hub)] == [5, 6, 7]
+    assert hub.check().ok

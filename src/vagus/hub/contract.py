@@ -235,6 +235,14 @@ class Hub(ABC):
     def delete_topic(self, name: str) -> None:
         """Remove a topic and its events. Raises UnknownTopic."""
 
+    @abstractmethod
+    def trim(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Give up the events before these offsets, whatever the topics' retention.
+
+        For events that have served their purpose. A position beyond the end stands for the end.
+        Raises UnknownTopic.
+        """
+
     # Events
 
     @abstractmethod
@@ -247,9 +255,7 @@ class Hub(ABC):
         """
 
     @abstractmethod
-    def offsets(
-        self, partitions: Iterable[TopicPartition], at: At
-    ) -> dict[TopicPartition, int]:
+    def offsets(self, partitions: Iterable[TopicPartition], at: At) -> dict[TopicPartition, int]:
         """The offset of a place in each partition; the end if no event is that late."""
 
     @abstractmethod

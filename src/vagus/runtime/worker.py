@@ -47,6 +47,7 @@ CommitPoint = Literal["read", "processed", "written", "committed"]
 
 _READ_RECORDS = 65_536
 _READ_BYTES = 8 << 20
+_TRIM_S = 10.0  # how often repartition topics are rid of what was processed
 _BUFFERED_RECORDS = 4 * _READ_RECORDS  # of one partition, while another one lags behind
 
 
@@ -126,6 +127,8 @@ class Worker:
         }
         self._paused: set[TopicPartition] = set()
         self._stopping = False
+        self._processed: dict[TopicPartition, int] = {}  # positions in repartition topics
+        self._trimmed_s = self._seams.clock()
         self._member: Member = hub.join(
             app,
             [source.topic.name for source in topology.sources()],
@@ -305,9 +308,19 @@ class Worker:
         except BaseException:
             transaction.abort()
             raise
+        self._trim(turn.positions)
         turn.metrics.add("commits", self.app)
         self.metrics.merge(turn.metrics)
         self._seams.at("committed")
+
+    def _trim(self, committed: dict[TopicPartition, int]) -> None:
+        """Give up what was processed of the application's own repartition topics, at times."""
+        own = {tp: at for tp, at in committed.items() if self._topics[tp.topic].follows_inputs}
+        self._processed.update(own)
+        now = self._seams.clock()
+        if self._processed and now - self._trimmed_s >= _TRIM_S:
+            self._hub.trim(self._processed)
+            self._processed, self._trimmed_s = {}, now
 
     # Partitions
 

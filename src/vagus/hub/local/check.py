@@ -73,7 +73,8 @@ def check(storage: Storage, progress: Callable[[int, int], None] | None = None) 
                     ).fetchall()
                     for row, base, last, count in rows:
                         reason = _batch_problem(db, row, partition, base, last, count)
-                        if reason is None and not (max(at + 1, start) <= base <= last):
+                        # A batch may begin before the start: trimming keeps what is in use whole.
+                        if reason is None and not (at < base <= last and last >= start):
                             reason = f"expected offsets from {max(at + 1, start)} on, got {base}"
                         if reason is not None:
                             damage.append(Damage(topic, number, base, last, reason))

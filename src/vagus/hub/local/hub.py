@@ -130,6 +130,13 @@ class LocalHub(Hub):
 
         self._write(write)
 
+    def trim(self, positions: Mapping[TopicPartition, int]) -> None:
+        def write(db: sqlite3.Connection) -> None:
+            for partition, offset in positions.items():
+                topics.trim(db, partition, offset)
+
+        self._write(write)
+
     # Events
 
     def append(

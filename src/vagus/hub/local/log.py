@@ -128,15 +128,19 @@ def offset_at(db: sqlite3.Connection, partition: TopicPartition, at: At) -> int:
         return place.start
     if at == "latest":
         return place.end
-    row = db.execute(
-        "SELECT base_offset, last_offset, crc, data FROM batch WHERE id = ("
-        "SELECT id FROM batch WHERE partition_id = ? AND last_offset >= ? AND max_timestamp >= ?"
-        " ORDER BY base_offset LIMIT 1)",
-        (place.id, place.start, at),
-    ).fetchone()
-    if row is None:
-        return place.end
-    base, last, crc, data = row
-    records = batches.decode(data, crc, partition, base, last)
-    late = np.flatnonzero(records.timestamps >= at)
-    return int(records.offsets[late[0]])
+    from_offset = place.start
+    while True:
+        row = db.execute(
+            "SELECT base_offset, last_offset, crc, data FROM batch WHERE id = ("
+            "SELECT id FROM batch WHERE partition_id = ? AND last_offset >= ?"
+            " AND max_timestamp >= ? ORDER BY base_offset LIMIT 1)",
+            (place.id, from_offset, at),
+        ).fetchone()
+        if row is None:
+            return place.end
+        base, last, crc, data = row
+        records = batches.decode(data, crc, partition, base, last)
+        late = np.flatnonzero((records.timestamps >= at) & (records.offsets >= place.start))
+        if len(late):
+            return int(records.offsets[late[0]])
+        from_offset = last + 1  # the late ones of this batch were trimmed away

@@ -168,6 +168,23 @@ def delete(db: sqlite3.Connection, name: str) -> None:
     db.execute("DELETE FROM topic WHERE id = ?", row)
 
 
+def trim(db: sqlite3.Connection, partition: TopicPartition, offset: int) -> None:
+    """Move a partition's start on; what lies in a batch with later events stays stored."""
+    at = place(db, partition)
+    start = min(offset, at.end)
+    if start <= at.start:
+        return
+    (freed,) = db.execute(
+        "SELECT coalesce(sum(size), 0) FROM batch WHERE partition_id = ? AND last_offset < ?",
+        (at.id, start),
+    ).fetchone()
+    db.execute("DELETE FROM batch WHERE partition_id = ? AND last_offset < ?", (at.id, start))
+    db.execute(
+        "UPDATE partition SET start_offset = ?, nbytes = nbytes - ? WHERE id = ?",
+        (start, freed, at.id),
+    )
+
+
 def place(db: sqlite3.Connection, partition: TopicPartition) -> Place:
     """A partition's row. Raises UnknownTopic."""
     row = db.execute(
