@@ -98,9 +98,26 @@ class BytesColumn:
     def _arrays(self) -> list[pa.BinaryArray]:
         return self._parts or [self.to_arrow()]
 
+    def without_nulls(self) -> tuple[BytesColumn, NDArray[np.uint32], NDArray[np.uint32]]:
+        """The values that aren't null, the rows they are in, and the rows of the nulls."""
+        every = np.arange(len(self), dtype=np.uint32)
+        if not self.null_count:
+            return self, every, every[:0]
+        if self._list is not None:
+            present = BytesColumn([value for value in self._list if value is not None])
+            gone = np.array([value is None for value in self._list])
+        else:
+            array = self.to_arrow()
+            present = BytesColumn(array.drop_null())
+            gone = array.is_null().to_numpy(zero_copy_only=False)
+        return present, every[~gone], every[gone]
+
     def take(self, rows: NDArray[np.integer[Any]]) -> BytesColumn:
         """The values at `rows`, in that order."""
-        return BytesColumn(self.to_arrow().take(pa.array(rows)))
+        # Not pa.array, which would import pandas to see whether this is a series.
+        places = np.ascontiguousarray(rows, dtype=np.int64)
+        wanted = pa.Array.from_buffers(pa.int64(), len(places), [None, pa.py_buffer(places)])
+        return BytesColumn(self.to_arrow().take(wanted))
 
     def slice(self, start: int, stop: int) -> BytesColumn:
         """The values from `start` up to, but without, `stop`."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from vagus.hub import TopicPartition
-from vagus.runtime.frame import KEY
+from vagus.runtime.frame import KEY, TOMBSTONE
 from vagus.runtime.store import Store
 from vagus.runtime.topic import TopicCodec
 
@@ -43,7 +43,7 @@ def load(
 def _changes(
     store: Store, codec: TopicCodec, read: FetchedRecords, metrics: Metrics | None
 ) -> pl.DataFrame:
-    """The newest row of each key among these records; what can't be read is logged and counted."""
+    """What is to be applied to the store; what can't be read is logged and counted."""
     decoded = codec.decode(read)
     for failure in decoded.failures:
         log.warning(
@@ -60,7 +60,9 @@ def _changes(
         frame = frame.filter(pl.col(KEY).is_not_null())
         if metrics is not None:
             metrics.add("records_dropped", read.partition.topic, unkeyed)
-    return frame.unique(store.place, keep="last", maintain_order=True)
+    if frame[TOMBSTONE].any():
+        return frame.unique(store.place, keep="last", maintain_order=True)
+    return frame
 
 
 def restore(

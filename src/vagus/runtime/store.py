@@ -15,6 +15,7 @@ from __future__ import annotations
 import itertools
 from bisect import bisect_left, bisect_right, insort
 from dataclasses import dataclass
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -113,12 +114,14 @@ class Store:
         """What changed since this was last asked: the newest row of each key, or a deletion."""
         if not self._changes:
             return None
-        changes = _latest(self._changes, self.place)
-        self._changes = []
-        return changes
+        flushed, self._changes = self._changes, []
+        return flushed[0] if len(flushed) == 1 else _latest(flushed, self.place)
 
     def load(self, changes: pl.DataFrame) -> None:
-        """Apply changes, at most one for each key, without noting them."""
+        """Apply changes without noting them.
+
+        The last row of a key wins; where there are deletions, each key comes at most once.
+        """
         if not changes.height:
             return
         self.newest_ms = max(self.newest_ms, int(changes[TIME].to_physical().to_numpy().max()))
@@ -191,19 +194,22 @@ class Store:
         for bucket, where, keys in self._bucketed(places):
             known = self._buckets.get(bucket)
             if known:
-                slots[where] = [known.get(key, -1) for key in keys]
+                slots[where] = _slots_of(known, keys)
         return slots
 
     def _assign(self, places: pl.DataFrame) -> NDArray[np.int64]:
         slots = np.empty(places.height, dtype=np.int64)
         for bucket, where, keys in self._bucketed(places):
             known = self._bucket(bucket)
-            found = [known.get(key, -1) for key in keys]
-            for at, slot in enumerate(found):
-                if slot < 0:
-                    slot = known[keys[at]] = self._slots
-                    self._slots += 1
-                    found[at] = slot
+            found = _slots_of(known, keys)
+            new = np.flatnonzero(found < 0)
+            if len(new):
+                fresh = keys if len(new) == len(keys) else [keys[row] for row in new]
+                numbers = range(self._slots, self._slots + len(fresh))
+                # A key that comes twice gets its first number; the other one stays unused.
+                given = map(known.setdefault, fresh, numbers)
+                found[new] = np.fromiter(given, np.int64, len(fresh))
+                self._slots += len(fresh)
             slots[where] = found
         if self._slots > len(self._rows):
             grown = np.full(max(self._slots, 2 * len(self._rows)), -1, dtype=np.int64)
@@ -245,8 +251,10 @@ class Store:
         slots = self._assign(rows)
         number = self._segment_numbers
         self._segment_numbers += 1
-        self._live += int((self._rows[slots] < 0).sum())
-        self._rows[slots] = (number << _ROW_BITS) | np.arange(rows.height)
+        new = self._rows[slots] < 0
+        places = (number << _ROW_BITS) | np.arange(rows.height)
+        self._rows[slots] = places  # of a slot that stands here twice, the last place
+        self._live += int((new & (self._rows[slots] == places)).sum())
         self._segments.append(_Segment(number, rows, slots))
 
     def _delete(self, places: pl.DataFrame) -> None:
@@ -319,6 +327,10 @@ class Store:
         self._slots = self._live = 0
         if rows.height:
             self._write(rows)
+
+
+def _slots_of(known: dict[Any, int], keys: list[Any]) -> NDArray[np.int64]:
+    return np.fromiter(map(known.get, keys, repeat(-1)), np.int64, len(keys))
 
 
 def _latest(changes: list[pl.DataFrame], place: list[str]) -> pl.DataFrame:

@@ -213,7 +213,10 @@ def _join_windowed(keys: BytesColumn, starts: pl.Series) -> BytesColumn:
     suffix = pa.Array.from_buffers(
         pa.binary(_START_BYTES), len(stamps), [None, pa.py_buffer(stamps.tobytes())]
     ).cast(pa.binary())
-    return BytesColumn(pc.binary_join_element_wise(keys.to_arrow(), suffix, b""))
+    # Three arrays: given a scalar, pyarrow looks whether it is one of pandas', and imports that.
+    places = pa.py_buffer(bytes(4 * (len(stamps) + 1)))
+    nothing = pa.Array.from_buffers(pa.binary(), len(stamps), [None, places, pa.py_buffer(b"")])
+    return BytesColumn(pc.binary_join_element_wise(keys.to_arrow(), suffix, nothing))
 
 
 def _split_windowed(

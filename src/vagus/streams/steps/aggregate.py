@@ -230,7 +230,7 @@ class Windowed:
             known = pl.concat([known, ending.select(known.columns)])
         if not known.height:
             return known.with_columns(pl.lit(False).alias(TOMBSTONE)), self._of.empty
-        known = known.unique([KEY, WINDOW_START], keep="last")
+        known = known.unique([KEY, WINDOW_START], keep="last", maintain_order=True)
         gone = known.with_columns(
             pl.lit(self._stream_time).cast(TIME_TYPE).alias(TIME), pl.lit(True).alias(TOMBSTONE)
         )
