@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -203,6 +205,48 @@ def test_a_replay_ends_cleanly_at_ctrl_c_and_goes_on_where_it_was(tmp_path: Path
         first_days = data.departures(3).drop(data.TOLD_AT)
         equal(client.read("departure"), first_days, "scheduled_at", "flight", "origin")
         assert client.read("departure-enriched").height == first_days.height
+
+
+def test_the_queries_that_it_prints_work_while_it_waits_for_ctrl_c() -> None:
+    script = (
+        "from rich.console import Console\n"
+        "from vagus.demo.flights import run\n"
+        "run(days=7, console=Console(force_terminal=True, width=500))"
+    )
+    asked = []
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True
+    ) as demo:
+        assert demo.stdout is not None
+        for line in demo.stdout:
+            if "Ctrl-C ends it" in line:
+                break
+            if found := re.search(r"curl '(.*)'", line):
+                asked.append(httpx.get(found[1], timeout=30))
+        demo.send_signal(signal.SIGINT)
+        printed = demo.stdout.read()
+    assert demo.returncode == 0
+    assert "What to try next" in printed
+    assert [answer.status_code for answer in asked] == [200] * 6
+    airline, plane, hours, windows, weather, metrics = asked
+    assert airline.json() == {"carrier": "UA", "airline": "United Air Lines Inc."}
+    assert plane.json()["tail_number"] == "N14228"
+    assert [row["origin"] for row in hours.json()["rows"]] == ["EWR"] * 7
+    assert {row["airline"] for row in windows.json()["rows"]} == {"United Air Lines Inc."}
+    assert weather.json()["place"] == "EWR"
+    assert "vagus_records_in_total" in metrics.text
+
+
+def test_several_workers_give_the_same_answers(tmp_path: Path) -> None:
+    path = str(tmp_path / "flights.db")
+    perform(hub=path, days=10, workers=2)
+    first_days = data.departures(10)
+    with vg.Client(app, path) as client:
+        views = Views(app, client.hub, client.registry)
+        equal(views["airport-delay-1h"].scan(), by_hour(first_days), "origin", "window_start")
+        found = views["airline-delay-3h"].scan()
+        equal(found, by_three_hours(first_days), "carrier", "window_start")
+        views.close()
 
 
 def wait_for_enriched(path: str, demo: subprocess.Popen[str]) -> None:

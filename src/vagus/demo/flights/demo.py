@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -49,11 +50,22 @@ def run(
     that ends with what there is. Raises VagusError if the data is not installed, or the hub can't
     be used.
     """
+    _take_ctrl_c_back()
     console = console or Console(highlight=False)
     with TemporaryDirectory(prefix="vagus-flights-") as folder:
         path = hub or str(Path(folder) / "flights.db")
         with Client(app, path) as client:
             _Demonstration(client, console, Pace(speed, days), workers).perform(port, kept=hub)
+
+
+def _take_ctrl_c_back() -> None:
+    """Have Ctrl-C reach the main thread again, as Python does it.
+
+    Polars puts a handler of its own below Python's, which gives it to whatever thread is computing:
+    a worker would fail, and the main thread never hear of it.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.getsignal(signal.SIGINT))
 
 
 def _load() -> App:
@@ -155,14 +167,14 @@ class _Demonstration:
         """Serve the tables until Ctrl-C."""
         lines = [*report.queries(url, found), f"curl '{url}/metrics'"]
         self._list(f"The tables are served at {url} (in a browser: {url}/docs). Ask them:", lines)
-        self._console.print("\nCtrl-C ends it.")
         with suppress(KeyboardInterrupt):
+            self._console.print("\nCtrl-C ends it.")
             threading.Event().wait()
 
     def _list(self, title: str, lines: list[str]) -> None:
         self._console.print(f"\n[bold]{title}[/]")
         for line in lines:  # each as it is, to be copied
-            self._console.print(f"  {line}", soft_wrap=True, markup=False)
+            self._console.print(f"  {line}", soft_wrap=True, markup=False, highlight=False)
 
 
 def _app_file() -> str:

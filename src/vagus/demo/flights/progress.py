@@ -95,18 +95,19 @@ class Display:
     def show(self, reading: Reading) -> None:
         """Show how far everything is now."""
         self._readings = [*self._readings[-10:], reading]
+        done = reading.counts["departure-enriched"]
         if self._console.is_terminal:
             self._live.update(self._picture(reading), refresh=True)
         elif reading.at_s >= self._line_due_s:
             self._line_due_s = reading.at_s + _LINE_S
             self._console.print(
-                f"{self._source.now:%d %b %Y %H:%M}  "
+                f"{self._source.moment(done):%d %b %Y %H:%M}  "
                 f"{reading.counts['departure']:,} of {self._source.total:,} departures sent, "
-                f"{reading.lag:,} events to process"
+                f"{done:,} worked through"
             )
 
     def _picture(self, reading: Reading) -> Group:
-        source = self._source
+        source, done = self._source, reading.counts["departure-enriched"]
         table = Table.grid(padding=(0, 2))
         table.add_column(justify="right", style="bold")
         table.add_column(justify="right", style="cyan")
@@ -125,9 +126,9 @@ class Display:
             state.append(f"   {self._url}/views", style="dim")
         bar = Table.grid(padding=(0, 2))
         bar.add_row(
-            Text(f"{source.now:%d %b %Y %H:%M}", "bold"),
-            ProgressBar(total=source.total, completed=source.sent, width=40),
-            f"{source.sent / max(1, source.total):.0%}",
+            Text(f"{source.moment(done):%d %b %Y %H:%M}", "bold"),
+            ProgressBar(total=source.total, completed=done, width=40),
+            f"{done / max(1, source.total):.0%}",
         )
         return Group("", bar, "", table, "", state)
 

@@ -69,11 +69,10 @@ class Source:
                 self._client.send(departures, rows.drop(data.TOLD_AT))
                 self.sent = min(due, self.total)
 
-    @property
-    def now(self) -> datetime:
-        """The moment of 2013 up to which departures have been told."""
-        moment: datetime = self._frame[data.TOLD_AT][min(self.sent, self.total - 1)]
-        return moment
+    def moment(self, count: int) -> datetime:
+        """The moment of 2013 at which `count` departures had been told."""
+        told: datetime = self._frame[data.TOLD_AT][max(0, min(count, self.total) - 1)]
+        return told
 
     def _count(self, topic: str) -> int:
         """How many events were ever sent to a topic."""
