@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
-from vagus.errors import EncodeError, VagusError
+from vagus.errors import DeclarationError, EncodeError, VagusError
 from vagus.events import Metadata
 from vagus.hub import Records, TopicPartition
 from vagus.runtime.batch import Batch, Failure, Origin, Origins, Retry, Stopped
@@ -115,6 +115,13 @@ class Worker:
         self._hub, self._registry = hub, registry
         self._policy = policy or Policy()
         self._seams = seams or Seams()
+        if not topology.sources():
+            raise DeclarationError(
+                "expected something to do, got topics from which nothing follows",
+                where=app,
+                hint="write a stream with .to(...), keep a table with .to_table(...), or have a "
+                "function called with app.on(...)",
+            )
         self._subs = [sub for sub in topology.subtopologies() if sub.sources]
         self._counts = provision(hub, app, topology)
         self._codecs: dict[str, TopicCodec] = {}
