@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,10 +23,13 @@ from vagus.events.decoded import BadValue, Decoded
 from vagus.events.evolve import frame_of, resolve_record
 from vagus.events.frames import arrow_of, fit_frame, raise_bad, types_of, union_columns
 from vagus.events.nodes import BadRows, Names
+from vagus.events.scan import suspects
 from vagus.events.schema import RecordSchema
 from vagus.events.single import SingleReader
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from vagus.events.registry import Registry
@@ -33,7 +37,9 @@ if TYPE_CHECKING:
 __all__ = ["AvroCodec"]
 
 _HEAD = 5
+_NO_HEAD = "expected byte 0 and the four bytes of a schema id"
 _FEW = 16  # values among which a bad one is looked for one by one
+_Piece = tuple[list[pa.Array], "NDArray[np.int64]"]
 
 
 class AvroCodec:
@@ -102,7 +108,8 @@ class AvroCodec:
             rows = (types == each).arg_true()
             schema = self._named(each)
             try:
-                parts.append(self._encode_one(frame[rows], schema))
+                held = frame.select(name for name in schema.columns if name in frame.columns)
+                parts.append(self._encode_one(held[rows], schema))
             except EncodeError as error:
                 error.rows = rows.gather(error.rows).to_list()
                 raise
@@ -132,69 +139,66 @@ class AvroCodec:
 
     def decode(self, values: BytesColumn) -> Decoded:
         """The values as a frame. Never raises for bad data: see `Decoded.errors`."""
-        count = len(values)
-        if not values.null_count:
-            whole = self._decode_alike(values)
-            if whole is not None:
-                rows = np.arange(count, dtype=np.uint32)
-                frame, bad = whole
-                frame = self._framed(frame, rows, self.schemas[0].name)
-                errors: list[BadValue] = []
-                if bad.reasons:
-                    frame, errors = _without(frame, bad, values, rows)
-                return Decoded(frame, np.empty(0, dtype=np.uint32), errors)
-        return self._decode_mixed(values)
+        present, rows, gone = values.without_nulls()
+        decoded = self._decode_alike(present, rows, gone)
+        return self._decode_mixed(present, rows, gone) if decoded is None else decoded
 
-    def _decode_alike(self, values: BytesColumn) -> tuple[pl.DataFrame, BadRows] | None:
-        """All values at once if they have one schema and are sound, else None."""
+    def _decode_alike(
+        self, values: BytesColumn, rows: NDArray[np.uint32], gone: NDArray[np.uint32]
+    ) -> Decoded | None:
+        """All values at once if they have one schema and are whole, else None."""
         if self._several or not len(values):
             return None
         data = values.to_list()
-        first = data[0]
-        assert first is not None
+        first = data[0] or b""
         if len(first) < _HEAD or first[0]:
             return None
-        schema_id = int.from_bytes(first[1:_HEAD], "big")
-        reader = self._reader(schema_id)
+        reader = self._reader(int.from_bytes(first[1:_HEAD], "big"))
         if isinstance(reader, str) or not reader.fast:
             return None
-        batch = reader.read_all(data)
-        if batch is None:
+        columns = reader.read_all(data)
+        if columns is None:
             return None
         bad = BadRows()
-        return reader.finish(batch, len(data), bad), bad
+        frame = self._framed(reader.finish(columns, len(data), bad), rows, reader.target.name)
+        if not bad.reasons:
+            return Decoded(frame, gone, [])
+        errors = _bad_values(bad, data, rows)
+        return Decoded(_without(frame, bad), gone, errors)
 
-    def _decode_mixed(self, values: BytesColumn) -> Decoded:
+    def _decode_mixed(
+        self, values: BytesColumn, rows: NDArray[np.uint32], gone: NDArray[np.uint32]
+    ) -> Decoded:
         """By schema, with the bad values set apart."""
-        array = values.to_arrow()
-        gone = array.is_null().to_numpy(zero_copy_only=False)
+        array, data = values.to_arrow(), values.to_list()
         sound, ids = _heads(array)
         errors = [
-            BadValue(row, "expected byte 0 and the four bytes of a schema id", data)
-            for row in np.flatnonzero(~sound & ~gone).tolist()
-            for data in [array[row].as_py()]
+            BadValue(
+                int(rows[at]), "expected byte 0 and the four bytes of a schema id", data[at] or b""
+            )
+            for at in np.flatnonzero(~sound).tolist()
         ]
         frames: list[pl.DataFrame] = []
-        for schema_id in np.unique(ids[sound]).tolist():
-            rows = np.flatnonzero(sound & (ids == schema_id)).astype(np.uint32)
-            data = values if len(rows) == len(values) else values.take(rows)
+        for schema_id, places in _groups(sound, ids):
+            whole = len(places) == len(data)
+            part = data if whole else list(map(data.__getitem__, places.tolist()))
             reader = self._reader(schema_id)
+            here = rows[places]
             if isinstance(reader, str):
-                errors += _all_bad(rows, data, reader)
+                errors += _all_bad(here, part, reader)
                 continue
             try:
-                frame, bad = reader.read_each(data.to_list())
+                # A whole batch of one type is here because it could not be read at once.
+                frame, kept, bad = reader.read_each(
+                    part, _Origin(array, places), tried=whole and not self._several
+                )
             except VagusError as error:
-                errors += _all_bad(rows, data, str(error))
+                errors += _all_bad(here, part, str(error))
                 continue
-            frame = self._framed(frame, rows, reader.target.name)
-            if bad.reasons:
-                frame, apart = _without(frame, bad, data, rows)
-                errors += apart
-            frames.append(frame)
-        tombstones = np.flatnonzero(gone).astype(np.uint32)
+            frames.append(self._framed(frame, here[kept], reader.target.name))
+            errors += _bad_values(bad, part, here)
         errors.sort(key=lambda error: error.row)
-        return Decoded(self._joined(frames), tombstones, errors)
+        return Decoded(self._joined(frames), gone, errors)
 
     def _framed(self, frame: pl.DataFrame, rows: NDArray[np.uint32], name: str) -> pl.DataFrame:
         head = [pl.Series("_row", rows)]
@@ -203,13 +207,19 @@ class AvroCodec:
         return pl.DataFrame([*head, *frame.get_columns()])
 
     def _joined(self, frames: list[pl.DataFrame]) -> pl.DataFrame:
-        head = {"_row": pl.UInt32(), **({"_type": pl.String()} if self._several else {})}
-        empty = pl.DataFrame(schema={**head, **self.columns})
-        if not frames:
-            return empty
         if len(frames) == 1 and not self._several:
             return frames[0]
-        return pl.concat([empty, *frames], how="diagonal").sort("_row")
+        head = {"_row": pl.UInt32(), **({"_type": pl.String()} if self._several else {})}
+        empty = pl.DataFrame(schema={**head, **self.columns})
+        whole = pl.concat([empty, *frames], how="diagonal")
+        if len(frames) < 2:
+            return whole
+        rows = whole["_row"].to_numpy()
+        # The rows differ, so that each has a place of its own: quicker than to sort.
+        none = np.uint32(len(rows))
+        places = np.full(int(rows.max(initial=0)) + 1, none, dtype=np.uint32)
+        places[rows] = np.arange(len(rows), dtype=np.uint32)
+        return whole[pl.Series(places[places < none])]
 
     def _reader(self, schema_id: int) -> _Reader | str:
         """What reads the values of one schema id, or why nothing can."""
@@ -244,6 +254,18 @@ class AvroCodec:
                 hint="declare the type with the topic",
             )
         return target
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """Where the values of one schema are among those of a batch."""
+
+    array: pa.BinaryArray
+    places: NDArray[np.int64]
+
+    def values(self) -> pa.BinaryArray:
+        whole = len(self.places) == len(self.array)
+        return self.array if whole else self.array.take(pa.array(self.places))
 
 
 class _Writer:
@@ -325,48 +347,83 @@ class _Reader:
         ]
         return frame_of(self._resolve(logical, count, bad), self.target.columns, count)
 
-    def read_each(self, data: list[bytes | None]) -> tuple[pl.DataFrame, BadRows]:
-        """All values, with bad ones marked; a bad value's row in the frame means nothing."""
+    def read_each(
+        self, data: list[bytes | None], origin: _Origin, *, tried: bool
+    ) -> tuple[pl.DataFrame, NDArray[np.int64], BadRows]:
+        """The frame of the values that can be read, their places, and the others.
+
+        `tried` is whether it is known that they can't be read all at once.
+        """
         bad = BadRows()
-        pieces = self._pieces(data, 0, len(data), bad)
+        places = np.arange(len(data))
+        columns = self._sound(data) if self.fast and not tried else None
+        pieces = self._sifted(data, places, origin, bad) if columns is None else [(columns, places)]
         columns = [
             pa.concat_arrays(parts) if len(parts) > 1 else parts[0]
-            for parts in zip(*pieces, strict=True)
+            for parts in zip(*(columns for columns, _ in pieces), strict=True)
         ]
-        kept = np.array([row for row in range(len(data)) if row not in bad.reasons], dtype=np.int64)
+        kept = np.concatenate([places for _, places in pieces])
         late = BadRows()
         frame = frame_of(self._resolve(columns, len(kept), late), self.target.columns, len(kept))
-        for row, reason in late.reasons.items():
-            bad.reasons[int(kept[row])] = reason
-        if len(kept) < len(data):
-            places = np.full(len(data), -1, dtype=np.int64)
-            places[kept] = np.arange(len(kept))
-            # Clipped: what stands in a bad value's row is taken out again.
-            places = np.maximum(places, 0)
-            frame = frame[places] if len(kept) else frame.clear(len(data))
-        return frame, bad
+        if late.reasons:
+            for at, reason in late.reasons.items():
+                bad.reasons[int(kept[at])] = reason
+            frame, kept = _without(frame, late), np.delete(kept, list(late.reasons))
+        if len(pieces) > 1:
+            order = np.argsort(kept, kind="stable")
+            frame, kept = frame[order], kept[order]
+        return frame, kept, bad
+
+    def _sifted(
+        self, data: list[bytes | None], places: NDArray[np.int64], origin: _Origin, bad: BadRows
+    ) -> list[_Piece]:
+        """Logical columns and their places; what looks bad is first set apart."""
+        if not self.fast or len(data) <= _FEW:
+            return [self._read_single(data, places, bad)]
+        odd = suspects(origin.values(), _HEAD, self._writer.nodes.values())
+        if not odd.any():
+            return self._pieces(data, places, bad)
+        good, few = np.flatnonzero(~odd), np.flatnonzero(odd)
+        pieces = [self._read_single([data[at] for at in few.tolist()], places[few], bad)]
+        if len(good):
+            pieces += self._pieces([data[at] for at in good.tolist()], places[good], bad)
+        return pieces
 
     def _pieces(
-        self, data: list[bytes | None], start: int, stop: int, bad: BadRows
-    ) -> list[list[pa.Array]]:
-        """Logical columns, cut where a bad value was taken out."""
-        if self.fast:
-            columns = self.read_all(data[start:stop])
-            if columns is not None:
-                here = BadRows()
-                logical = [
-                    node.read(column, None, here)
-                    for node, column in zip(self._writer.nodes.values(), columns, strict=True)
-                ]
-                if not here.reasons:
-                    return [logical]
-        if self.fast and stop - start > _FEW:
-            middle = (start + stop) // 2
-            return [
-                *self._pieces(data, start, middle, bad),
-                *self._pieces(data, middle, stop, bad),
-            ]
-        return [self._single.read(data, start, stop, _HEAD, bad)]
+        self, data: list[bytes | None], places: NDArray[np.int64], bad: BadRows
+    ) -> list[_Piece]:
+        """Logical columns and their places, by halves until bad values are among few others."""
+        columns = self._sound(data)
+        if columns is not None:
+            return [(columns, places)]
+        if len(data) <= _FEW:
+            return [self._read_single(data, places, bad)]
+        middle = len(data) // 2
+        return [
+            *self._pieces(data[:middle], places[:middle], bad),
+            *self._pieces(data[middle:], places[middle:], bad),
+        ]
+
+    def _sound(self, data: list[bytes | None]) -> list[pa.Array] | None:
+        """The logical columns of values that are all sound, else None."""
+        columns = self.read_all(data)
+        if columns is None:
+            return None
+        bad = BadRows()
+        logical = [
+            node.read(column, None, bad)
+            for node, column in zip(self._writer.nodes.values(), columns, strict=True)
+        ]
+        return None if bad.reasons else logical
+
+    def _read_single(
+        self, data: list[bytes | None], places: NDArray[np.int64], bad: BadRows
+    ) -> _Piece:
+        here = BadRows()
+        columns, rows = self._single.read(data, _HEAD, here)
+        for row, reason in here.reasons.items():
+            bad.reasons[int(places[row])] = reason
+        return columns, places[rows]
 
 
 def _library_schema(schema: RecordSchema, *, reading: bool) -> str:
@@ -379,38 +436,61 @@ def _library_schema(schema: RecordSchema, *, reading: bool) -> str:
     return json.dumps({"type": "record", "name": "Framed", "fields": fields})
 
 
-def _heads(array: pa.BinaryArray) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+def _heads(array: pa.BinaryArray) -> tuple[NDArray[np.bool_], NDArray[np.uint32]]:
     """Which values begin as they should, and the schema id of each."""
     count = len(array)
-    ids = np.zeros(count, dtype=np.int64)
+    ids = np.zeros(count, dtype=np.uint32)
     if not count:
         return np.zeros(0, dtype=bool), ids
     ends = np.frombuffer(array.buffers()[1], dtype=np.int32)[array.offset :][: count + 1]
-    data = np.frombuffer(array.buffers()[2] or b"", dtype=np.uint8)
-    starts = ends[:-1].astype(np.int64)
-    sound = (np.diff(ends) >= _HEAD) & ~array.is_null().to_numpy(zero_copy_only=False)
-    at = starts[sound]
-    sound[sound] = data[at] == 0
-    at = starts[sound]
-    for place in range(1, _HEAD):
-        ids[sound] = (ids[sound] << 8) | data[at + place]
+    buffer = array.buffers()[2] or b""
+    sound = np.diff(ends) >= _HEAD
+    if not sound.any():
+        return sound, ids
+    starts = ends[:-1] if sound.all() else ends[:-1][sound]
+    data = np.frombuffer(buffer, dtype=np.uint8)
+    # The four bytes from any byte on, as numbers.
+    words = np.ndarray((len(data) - 3,), dtype=">u4", buffer=buffer, strides=(1,))
+    ids[sound] = words[starts + 1]
+    sound[sound] = data[starts] == 0
     return sound, ids
 
 
-def _all_bad(rows: NDArray[np.uint32], values: BytesColumn, error: str) -> list[BadValue]:
+def _groups(
+    sound: NDArray[np.bool_], ids: NDArray[np.uint32]
+) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """The schema ids of the sound values, and the places of each."""
+    places = np.flatnonzero(sound)
+    if not len(places):
+        return
+    given = ids[places]
+    known = np.sort(pl.Series(given).unique().to_numpy())
+    if len(known) == 1:
+        yield int(known[0]), places
+        return
+    codes = np.searchsorted(known, given)
+    # Of numbers that are short enough NumPy makes a radix sort.
+    order = np.argsort(codes.astype(np.uint16) if len(known) < 1 << 16 else codes, kind="stable")
+    ends = np.cumsum(np.bincount(codes))
+    yield from zip(known.tolist(), np.split(places[order], ends[:-1]), strict=True)
+
+
+def _all_bad(rows: NDArray[np.uint32], data: Sequence[bytes | None], error: str) -> list[BadValue]:
     return [
-        BadValue(row, error, value or b"")
-        for row, value in zip(rows.tolist(), values.to_list(), strict=True)
+        BadValue(row, error, value or b"") for row, value in zip(rows.tolist(), data, strict=True)
     ]
 
 
-def _without(
-    frame: pl.DataFrame, bad: BadRows, values: BytesColumn, rows: NDArray[np.uint32]
-) -> tuple[pl.DataFrame, list[BadValue]]:
-    """The frame without its bad rows, and these."""
-    keep = np.ones(len(rows), dtype=bool)
-    places = sorted(bad.reasons)
-    keep[places] = False
-    array = values.to_arrow()
-    errors = [BadValue(int(rows[at]), bad.reasons[at], array[at].as_py() or b"") for at in places]
-    return frame.filter(pl.Series(keep)), errors
+def _bad_values(
+    bad: BadRows, data: Sequence[bytes | None], rows: NDArray[np.uint32]
+) -> list[BadValue]:
+    return [
+        BadValue(int(rows[at]), reason, data[at] or b"")
+        for at, reason in sorted(bad.reasons.items())
+    ]
+
+
+def _without(frame: pl.DataFrame, bad: BadRows) -> pl.DataFrame:
+    keep = np.ones(frame.height, dtype=bool)
+    keep[list(bad.reasons)] = False
+    return frame.filter(pl.Series(keep))

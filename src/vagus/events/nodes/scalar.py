@@ -90,17 +90,20 @@ def checked_text(array: pa.StringArray) -> tuple[pa.Array, NDArray[np.bool_] | N
         array.validate(full=True)
         return array, None
     except pa.ArrowInvalid:
-        values = array.view(pa.binary()).to_pylist()
-        texts = [None if value is None else _text(value) for value in values]
-        broken = [t is None and v is not None for t, v in zip(texts, values, strict=True)]
-        return pa.array(texts, pa.string()), np.array(broken, dtype=bool)
+        broken = np.zeros(len(array), dtype=bool)
+        odd = pc.invert(pc.string_is_ascii(array)).fill_null(False).to_numpy(zero_copy_only=False)
+        places = np.flatnonzero(odd)
+        values = array.view(pa.binary()).take(pa.array(places)).to_pylist()
+        broken[places[[not _is_text(value) for value in values]]] = True
+        return pc.if_else(pa.array(broken), pa.scalar(None, pa.string()), array), broken
 
 
-def _text(value: bytes) -> str | None:
+def _is_text(value: bytes) -> bool:
     try:
-        return value.decode()
+        value.decode()
     except UnicodeDecodeError:
-        return None
+        return False
+    return True
 
 
 def to_int32(where: str, array: pa.Array, rows: NDArray[np.int64] | None, bad: BadRows) -> pa.Array:
