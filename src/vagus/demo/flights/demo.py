@@ -138,7 +138,7 @@ class _Demonstration:
     def _served(self, port: int) -> Iterator[str | None]:
         """Serve the tables, and say where; without the extra for it, say so."""
         if not all(find_spec(needed) for needed in _SERVING):
-            self._console.print("pip install 'vagus[serve]' to ask the tables over HTTP.")
+            self._console.print("pip install 'vagus\\[serve]' to ask the tables over HTTP.")
             yield None
             return
         from vagus.serve import Server
