@@ -9,37 +9,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
-import pyruhvro
 
 from vagus.errors import DeclarationError, EncodeError, SchemaError, VagusError
 from vagus.events.column import BytesColumn
 from vagus.events.decoded import BadValue, Decoded
-from vagus.events.evolve import frame_of, resolve_record
-from vagus.events.frames import arrow_of, fit_frame, raise_bad, types_of, union_columns
-from vagus.events.nodes import BadRows, Names
-from vagus.events.scan import suspects
+from vagus.events.frames import fit_frame, types_of, union_columns
+from vagus.events.nodes import BadRows
+from vagus.events.reading import Origin, Reader, without
 from vagus.events.schema import RecordSchema
-from vagus.events.single import SingleReader
+from vagus.events.writing import HEAD_BYTES, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from vagus.events.registry import Registry
 
 __all__ = ["AvroCodec"]
 
-_HEAD = 5
-_NO_HEAD = "expected byte 0 and the four bytes of a schema id"
-_FEW = 16  # values among which a bad one is looked for one by one
-_Piece = tuple[list[pa.Array], "NDArray[np.int64]"]
+_NOHEAD_BYTES = "expected byte 0 and the four bytes of a schema id"
 
 
 class AvroCodec:
@@ -75,8 +69,8 @@ class AvroCodec:
             schema.name: f"{topic}-{schema.name if self._several else part}"
             for schema in self.schemas
         }
-        self._writers: dict[str, _Writer] = {}
-        self._readers: dict[int, _Reader | str] = {}
+        self._writers: dict[str, Writer] = {}
+        self._readers: dict[int, Reader | str] = {}
 
     @property
     def schema(self) -> RecordSchema:
@@ -132,7 +126,7 @@ class AvroCodec:
         writer = self._writers.get(schema.name)
         if writer is None:
             schema_id = self._registry.register(self._subjects[schema.name], schema.json)
-            writer = self._writers[schema.name] = _Writer(schema, schema_id, self.topic)
+            writer = self._writers[schema.name] = Writer(schema, schema_id, self.topic)
         return writer.write(frame)
 
     # Reading
@@ -151,9 +145,9 @@ class AvroCodec:
             return None
         data = values.to_list()
         first = data[0] or b""
-        if len(first) < _HEAD or first[0]:
+        if len(first) < HEAD_BYTES or first[0]:
             return None
-        reader = self._reader(int.from_bytes(first[1:_HEAD], "big"))
+        reader = self._reader(int.from_bytes(first[1:HEAD_BYTES], "big"))
         if isinstance(reader, str) or not reader.fast:
             return None
         columns = reader.read_all(data)
@@ -164,7 +158,7 @@ class AvroCodec:
         if not bad.reasons:
             return Decoded(frame, gone, [])
         errors = _bad_values(bad, data, rows)
-        return Decoded(_without(frame, bad), gone, errors)
+        return Decoded(without(frame, bad), gone, errors)
 
     def _decode_mixed(
         self, values: BytesColumn, rows: NDArray[np.uint32], gone: NDArray[np.uint32]
@@ -190,7 +184,7 @@ class AvroCodec:
             try:
                 # A whole batch of one type is here because it could not be read at once.
                 frame, kept, bad = reader.read_each(
-                    part, _Origin(array, places), tried=whole and not self._several
+                    part, Origin(array, places), tried=whole and not self._several
                 )
             except VagusError as error:
                 errors += _all_bad(here, part, str(error))
@@ -221,13 +215,13 @@ class AvroCodec:
         places[rows] = np.arange(len(rows), dtype=np.uint32)
         return whole[pl.Series(places[places < none])]
 
-    def _reader(self, schema_id: int) -> _Reader | str:
+    def _reader(self, schema_id: int) -> Reader | str:
         """What reads the values of one schema id, or why nothing can."""
         reader = self._readers.get(schema_id)
         if reader is None:
             try:
                 writer = RecordSchema.parse(self._registry.schema(schema_id))
-                reader = _Reader(schema_id, writer, self._target(writer))
+                reader = Reader(schema_id, writer, self._target(writer))
             except SchemaError as error:
                 # Not kept: the schema may be registered, or the registry reached, later.
                 return str(error)
@@ -256,186 +250,6 @@ class AvroCodec:
         return target
 
 
-@dataclass(frozen=True)
-class _Origin:
-    """Where the values of one schema are among those of a batch."""
-
-    array: pa.BinaryArray
-    places: NDArray[np.int64]
-
-    def values(self) -> pa.BinaryArray:
-        whole = len(self.places) == len(self.array)
-        return self.array if whole else self.array.take(pa.array(self.places))
-
-
-class _Writer:
-    """Writes frames of one schema under one id."""
-
-    def __init__(self, schema: RecordSchema, schema_id: int, topic: str) -> None:
-        for name, node in schema.nodes.items():
-            if not node.fast:
-                raise DeclarationError(
-                    "expected a type that can be written, got a fixed whose size is no multiple "
-                    "of four",
-                    where=f"{topic}.{name}",
-                    hint="use bytes",
-                )
-        self.schema = schema
-        self.topic = topic
-        self._id = schema_id
-        self._avro = _library_schema(schema, reading=False)
-        self._names = ["_magic", "_id", *schema.nodes]
-
-    def write(self, frame: pl.DataFrame) -> BytesColumn:
-        count = frame.height
-        if not count:
-            return BytesColumn(pa.array([], pa.binary()))
-        bad = BadRows()
-        columns = [
-            node.write(arrow_of(frame[name]), None, bad) for name, node in self.schema.nodes.items()
-        ]
-        raise_bad(bad, self.topic)
-        zeros = pa.Array.from_buffers(
-            pa.bool_(), count, [None, pa.py_buffer(bytes((count + 7) // 8))]
-        )
-        ids = pa.Array.from_buffers(
-            pa.float32(), count, [None, pa.py_buffer(self._id.to_bytes(4, "big") * count)]
-        )
-        batch = pa.RecordBatch.from_arrays([zeros, ids, *columns], names=self._names)
-        parts = pyruhvro.serialize_record_batch(batch, self._avro, 1)
-        return BytesColumn(parts[0] if len(parts) == 1 else pa.concat_arrays(parts))
-
-
-class _Reader:
-    """Reads values that were written under one id, as the schema that the topic has now."""
-
-    def __init__(self, schema_id: int, writer: RecordSchema, target: RecordSchema) -> None:
-        self.target = target
-        self.fast = writer.fast
-        self._writer = writer
-        self._same = writer.json == target.json
-        self._id_bits = int.from_bytes(schema_id.to_bytes(4, "big"), "little")
-        self._avro = _library_schema(writer, reading=True)
-        self._single = SingleReader(writer)
-        self._resolve([pa.nulls(0, node.logical) for node in writer.nodes.values()], 0, BadRows())
-
-    def _resolve(self, columns: list[pa.Array], count: int, bad: BadRows) -> list[pa.Array]:
-        if self._same:
-            return columns
-        return resolve_record(self._writer, self.target, columns, count, bad)
-
-    def read_all(self, data: list[bytes | None]) -> list[pa.Array] | None:
-        """The columns in storage form, or None if a value is unsound or has another id."""
-        try:
-            batch = pyruhvro.deserialize_array(data, self._avro)
-        except (KeyboardInterrupt, SystemExit, MemoryError):
-            raise
-        except BaseException:  # noqa: BLE001 (the library panics with no Exception)
-            return None
-        columns: list[pa.Array] = batch.columns
-        magic, ids = columns[:2]
-        bits = np.frombuffer(ids.buffers()[1], dtype=np.uint32)[ids.offset :][: len(ids)]
-        if magic.true_count or not (bits == self._id_bits).all():
-            return None
-        return columns[2:]
-
-    def finish(self, columns: list[pa.Array], count: int, bad: BadRows) -> pl.DataFrame:
-        """The frame of columns in storage form."""
-        logical = [
-            node.read(column, None, bad)
-            for node, column in zip(self._writer.nodes.values(), columns, strict=True)
-        ]
-        return frame_of(self._resolve(logical, count, bad), self.target.columns, count)
-
-    def read_each(
-        self, data: list[bytes | None], origin: _Origin, *, tried: bool
-    ) -> tuple[pl.DataFrame, NDArray[np.int64], BadRows]:
-        """The frame of the values that can be read, their places, and the others.
-
-        `tried` is whether it is known that they can't be read all at once.
-        """
-        bad = BadRows()
-        places = np.arange(len(data))
-        columns = self._sound(data) if self.fast and not tried else None
-        pieces = self._sifted(data, places, origin, bad) if columns is None else [(columns, places)]
-        columns = [
-            pa.concat_arrays(parts) if len(parts) > 1 else parts[0]
-            for parts in zip(*(columns for columns, _ in pieces), strict=True)
-        ]
-        kept = np.concatenate([places for _, places in pieces])
-        late = BadRows()
-        frame = frame_of(self._resolve(columns, len(kept), late), self.target.columns, len(kept))
-        if late.reasons:
-            for at, reason in late.reasons.items():
-                bad.reasons[int(kept[at])] = reason
-            frame, kept = _without(frame, late), np.delete(kept, list(late.reasons))
-        if len(pieces) > 1:
-            order = np.argsort(kept, kind="stable")
-            frame, kept = frame[order], kept[order]
-        return frame, kept, bad
-
-    def _sifted(
-        self, data: list[bytes | None], places: NDArray[np.int64], origin: _Origin, bad: BadRows
-    ) -> list[_Piece]:
-        """Logical columns and their places; what looks bad is first set apart."""
-        if not self.fast or len(data) <= _FEW:
-            return [self._read_single(data, places, bad)]
-        odd = suspects(origin.values(), _HEAD, self._writer.nodes.values())
-        if not odd.any():
-            return self._pieces(data, places, bad)
-        good, few = np.flatnonzero(~odd), np.flatnonzero(odd)
-        pieces = [self._read_single([data[at] for at in few.tolist()], places[few], bad)]
-        if len(good):
-            pieces += self._pieces([data[at] for at in good.tolist()], places[good], bad)
-        return pieces
-
-    def _pieces(
-        self, data: list[bytes | None], places: NDArray[np.int64], bad: BadRows
-    ) -> list[_Piece]:
-        """Logical columns and their places, by halves until bad values are among few others."""
-        columns = self._sound(data)
-        if columns is not None:
-            return [(columns, places)]
-        if len(data) <= _FEW:
-            return [self._read_single(data, places, bad)]
-        middle = len(data) // 2
-        return [
-            *self._pieces(data[:middle], places[:middle], bad),
-            *self._pieces(data[middle:], places[middle:], bad),
-        ]
-
-    def _sound(self, data: list[bytes | None]) -> list[pa.Array] | None:
-        """The logical columns of values that are all sound, else None."""
-        columns = self.read_all(data)
-        if columns is None:
-            return None
-        bad = BadRows()
-        logical = [
-            node.read(column, None, bad)
-            for node, column in zip(self._writer.nodes.values(), columns, strict=True)
-        ]
-        return None if bad.reasons else logical
-
-    def _read_single(
-        self, data: list[bytes | None], places: NDArray[np.int64], bad: BadRows
-    ) -> _Piece:
-        here = BadRows()
-        columns, rows = self._single.read(data, _HEAD, here)
-        for row, reason in here.reasons.items():
-            bad.reasons[int(places[row])] = reason
-        return columns, places[rows]
-
-
-def _library_schema(schema: RecordSchema, *, reading: bool) -> str:
-    names = Names()
-    fields = [{"name": "_magic", "type": "boolean"}, {"name": "_id", "type": "float"}]
-    fields += [
-        {"name": name, "type": node.wrapped(node.library_schema(names, reading=reading))}
-        for name, node in schema.nodes.items()
-    ]
-    return json.dumps({"type": "record", "name": "Framed", "fields": fields})
-
-
 def _heads(array: pa.BinaryArray) -> tuple[NDArray[np.bool_], NDArray[np.uint32]]:
     """Which values begin as they should, and the schema id of each."""
     count = len(array)
@@ -444,7 +258,7 @@ def _heads(array: pa.BinaryArray) -> tuple[NDArray[np.bool_], NDArray[np.uint32]
         return np.zeros(0, dtype=bool), ids
     ends = np.frombuffer(array.buffers()[1], dtype=np.int32)[array.offset :][: count + 1]
     buffer = array.buffers()[2] or b""
-    sound = np.diff(ends) >= _HEAD
+    sound = np.diff(ends) >= HEAD_BYTES
     if not sound.any():
         return sound, ids
     starts = ends[:-1] if sound.all() else ends[:-1][sound]
@@ -488,9 +302,3 @@ def _bad_values(
         BadValue(int(rows[at]), reason, data[at] or b"")
         for at, reason in sorted(bad.reasons.items())
     ]
-
-
-def _without(frame: pl.DataFrame, bad: BadRows) -> pl.DataFrame:
-    keep = np.ones(frame.height, dtype=bool)
-    keep[list(bad.reasons)] = False
-    return frame.filter(pl.Series(keep))

@@ -1,0 +1,72 @@
+"""Writing frames as Avro under one schema id."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyruhvro
+
+from vagus.errors import DeclarationError
+from vagus.events.column import BytesColumn
+from vagus.events.frames import arrow_of, raise_bad
+from vagus.events.nodes import BadRows, Names
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from vagus.events.schema import RecordSchema
+
+__all__ = ["HEAD_BYTES", "Writer", "framed_schema"]
+
+HEAD_BYTES = 5  # zero, and four of the schema id
+
+
+class Writer:
+    """Writes frames of one schema under one id."""
+
+    def __init__(self, schema: RecordSchema, schema_id: int, topic: str) -> None:
+        for name, node in schema.nodes.items():
+            if not node.fast:
+                raise DeclarationError(
+                    "expected a type that can be written, got a fixed whose size is no multiple "
+                    "of four",
+                    where=f"{topic}.{name}",
+                    hint="use bytes",
+                )
+        self.schema = schema
+        self.topic = topic
+        self._id = schema_id
+        self._avro = framed_schema(schema, reading=False)
+        self._names = ["_magic", "_id", *schema.nodes]
+
+    def write(self, frame: pl.DataFrame) -> BytesColumn:
+        count = frame.height
+        if not count:
+            return BytesColumn(pa.array([], pa.binary()))
+        bad = BadRows()
+        columns = [
+            node.write(arrow_of(frame[name]), None, bad) for name, node in self.schema.nodes.items()
+        ]
+        raise_bad(bad, self.topic)
+        zeros = pa.Array.from_buffers(
+            pa.bool_(), count, [None, pa.py_buffer(bytes((count + 7) // 8))]
+        )
+        ids = pa.Array.from_buffers(
+            pa.float32(), count, [None, pa.py_buffer(self._id.to_bytes(4, "big") * count)]
+        )
+        batch = pa.RecordBatch.from_arrays([zeros, ids, *columns], names=self._names)
+        parts = pyruhvro.serialize_record_batch(batch, self._avro, 1)
+        return BytesColumn(parts[0] if len(parts) == 1 else pa.concat_arrays(parts))
+
+
+def framed_schema(schema: RecordSchema, *, reading: bool) -> str:
+    """What the columnar library is told of a schema, with the framing at its head."""
+    names = Names()
+    fields = [{"name": "_magic", "type": "boolean"}, {"name": "_id", "type": "float"}]
+    fields += [
+        {"name": name, "type": node.wrapped(node.library_schema(names, reading=reading))}
+        for name, node in schema.nodes.items()
+    ]
+    return json.dumps({"type": "record", "name": "Framed", "fields": fields})
