@@ -151,17 +151,25 @@ class Batch:
 
     def attempt(self, call: Callable[[], Any]) -> tuple[Any, BaseException | None, int]:
         """Call until it succeeds or the retries are used up: result, last error, tries."""
-        error: BaseException | None = None
-        tries = 0
-        for wait_s in (0.0, *self.retry.waits_s()):
-            if tries:
-                self.sleep(wait_s)
+        try:
+            return call(), None, 1
+        except Exception as problem:  # noqa: BLE001 - whatever a user's function raises
+            return self.again(call, problem)
+
+    def again(
+        self, call: Callable[[], Any], error: BaseException
+    ) -> tuple[Any, BaseException | None, int]:
+        """Go on like `attempt` after a first try that failed with `error`."""
+        tries = 1
+        last = error
+        for wait_s in self.retry.waits_s():
+            self.sleep(wait_s)
             tries += 1
             try:
                 return call(), None, tries
-            except Exception as problem:  # noqa: BLE001 - whatever a user's function raises
-                error = problem
-        return None, error, tries
+            except Exception as problem:  # noqa: BLE001 - as above
+                last = problem
+        return None, last, tries
 
     def guard(
         self,

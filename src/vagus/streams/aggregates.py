@@ -7,7 +7,9 @@ batches is its accumulators. Nulls are left out, as in SQL, save where it says o
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -18,7 +20,9 @@ from vagus.runtime.frame import SEQ
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Fail = Callable[[int, BaseException], None]
+    # Told of a record for which a function of the user's raised: its number, the error, how to
+    # call again, and what to go on with if that fails too. Gives what to go on with.
+    Fail = Callable[[int, BaseException, Callable[[], Any], Any], Any]
 
 OLD = "_old"
 
@@ -214,12 +218,13 @@ class _Fold(Aggregate):
         for found, old, values in zip(
             frame["_found"].to_list(), frame[known].to_list(), frame[name].to_list(), strict=True
         ):
-            state = old if found else self.initial
+            state = old if found else copy.deepcopy(self.initial)
             for value in values:
+                call = partial(self.function, state, value["value"])
                 try:
-                    state = self.function(state, value["value"])
+                    state = call()
                 except Exception as error:  # noqa: BLE001 - whatever the fold raises
-                    fail(value[SEQ], error)
+                    state = fail(value[SEQ], error, call, state)
             states.append(state)
         return [pl.Series(name, states, dtype=self.dtype)]
 
@@ -326,7 +331,7 @@ def fold(
 
     It is called for each event, in order, nulls included; `initial` is the state before the first
     and `dtype` the Polars type of the state. An event for which it raises becomes a dead letter
-    and leaves the state as it was.
+    and leaves the state as it was, also of other aggregates computed with it.
 
     &fold("name", lambda s, v: s + len(v), initial=0, dtype=pl.Int64)
     >>> letters.result("letters").meta.output_name()

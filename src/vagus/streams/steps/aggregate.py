@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import polars as pl
@@ -14,7 +14,7 @@ from vagus.runtime.topic import WINDOW_START
 from vagus.streams.aggregates import OLD
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -61,14 +61,12 @@ class Aggregation:
             pl.col(TIME).max(), pl.col(SEQ).max(), *exprs
         )
 
-    def merge(self, partial: pl.DataFrame, old: pl.DataFrame, batch: Batch) -> pl.DataFrame:
+    def merge(self, partial: pl.DataFrame, old: pl.DataFrame, fail: Failures) -> pl.DataFrame:
         """The accumulators of the batch joined with those that were there (same rows)."""
         known = old.select(pl.col(FOUND), pl.exclude(KEY, WINDOW_START, FOUND).name.suffix(OLD))
         frame = partial.hstack(known)
         merged = [
-            made
-            for name, agg in self.aggregates.items()
-            for made in agg.merge(name, frame, lambda seq, error: batch.fail(seq, self.name, error))
+            made for name, agg in self.aggregates.items() for made in agg.merge(name, frame, fail)
         ]
         frame = frame.with_columns(pl.max_horizontal(TIME, TIME + OLD).alias(TIME), *merged)
         return frame.drop(known.columns).with_columns(pl.lit(False).alias(TOMBSTONE))
@@ -84,7 +82,7 @@ class Aggregation:
         ).select(self.empty.columns)
 
     def rounds(
-        self, rows: pl.DataFrame, place: list[str], store: Store, batch: Batch
+        self, rows: pl.DataFrame, place: list[str], store: Store, fail: Failures
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Take each record by itself: the state after each, and the newest state of each group.
 
@@ -104,7 +102,7 @@ class Aggregation:
                     how="left",
                     maintain_order="left",
                 )
-            merged = self.merge(partial, old, batch)
+            merged = self.merge(partial, old, fail)
             after.append(merged)
             newest = (
                 merged
@@ -114,6 +112,36 @@ class Aggregation:
         assert newest is not None
         order = [SEQ, WINDOW_START] if WINDOW_START in place else [SEQ]
         return pl.concat(after).sort(order, maintain_order=True), newest
+
+
+class Failures:
+    """The records of a batch for which a fold raised, retries included.
+
+    Such a record is to count in no aggregate of the step, so what was computed with it is computed
+    again without it.
+    """
+
+    def __init__(self, step: str, batch: Batch) -> None:
+        self._step, self._batch = step, batch
+        self._found: set[int] = set()
+
+    def __call__(
+        self, seq: int, error: BaseException, again: Callable[[], Any], otherwise: Any
+    ) -> Any:
+        result, last, tries = self._batch.again(again, error)
+        if last is None:
+            return result
+        if seq not in self._found:  # a record can be in several windows
+            self._batch.fail(seq, self._step, last, tries=tries)
+        self._found.add(seq)
+        return otherwise
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def without(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The records for which nothing was raised."""
+        return frame.filter(~pl.col(SEQ).is_in(list(self._found)))
 
 
 def keyed(frame: pl.DataFrame, name: str, batch: Batch, *, drop_tombstones: bool) -> pl.DataFrame:
@@ -138,16 +166,24 @@ class Grouped:
         if not frame.height:
             return self._of.empty
         rows = self._of.inputs(frame, batch)
-        if not rows.height:
-            return self._of.empty
+        failures = Failures(self._of.name, batch)
+        while rows.height:
+            failed = len(failures)
+            after, newest = self._aggregate(rows, failures)
+            if len(failures) == failed:
+                self._store.stage(newest)
+                return self._of.results(after)
+            rows = failures.without(rows)
+        return self._of.empty
+
+    def _aggregate(
+        self, rows: pl.DataFrame, failures: Failures
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
         if self._of.emit == "each":
-            after, newest = self._of.rounds(rows, [KEY], self._store, batch)
-        else:
-            partial = self._of.partial(rows, [KEY])
-            newest = self._of.merge(partial, self._store.lookup(partial), batch)
-            after = newest.sort(SEQ)
-        self._store.stage(newest)
-        return self._of.results(after)
+            return self._of.rounds(rows, [KEY], self._store, failures)
+        partial = self._of.partial(rows, [KEY])
+        newest = self._of.merge(partial, self._store.lookup(partial), failures)
+        return newest.sort(SEQ), newest
 
 
 class Windowed:
@@ -170,53 +206,71 @@ class Windowed:
         inputs_of = self._of.inputs(frame, batch)
         if inputs_of.height != frame.height:
             frame = frame.filter(pl.col(SEQ).is_in(inputs_of[SEQ].implode()))
-        if not frame.height:
-            return self._of.empty
-        times = frame[TIME].to_physical().to_numpy()
-        clock = np.maximum(np.maximum.accumulate(times), self._stream_time)
+        failures = Failures(self._of.name, batch)
+        while frame.height:
+            failed = len(failures)
+            times = frame[TIME].to_physical().to_numpy()
+            clock = np.maximum(np.maximum.accumulate(times), self._stream_time)
+            rows, late = self._rows(frame, inputs_of, clock)
+            after, newest = self._aggregate(rows, failures)
+            if len(failures) == failed:
+                self._note_late(frame, late, batch)
+                return self._finish(after, newest, clock, frame[SEQ].to_numpy())
+            frame, inputs_of = failures.without(frame), failures.without(inputs_of)
+        return self._of.empty
+
+    def _finish(
+        self,
+        after: pl.DataFrame,
+        newest: pl.DataFrame | None,
+        clock: NDArray[np.int64],
+        seqs: NDArray[np.uint32],
+    ) -> pl.DataFrame:
+        """Move stream time on, write the state, and give the results."""
         self._stream_time = int(clock[-1])
-        rows = self._rows(frame, inputs_of, clock, batch)
-        if rows.height:
-            after, newest = self._aggregate(rows, batch)
-        else:
-            after, newest = self._of.empty, None
-        closed, finals = self._close(newest, clock, frame[SEQ].to_numpy())
+        closed, finals = self._close(newest, clock, seqs)
         if newest is not None:
             self._store.stage(newest)
         self._store.stage(closed)
         return finals if self._of.emit == "final" else after
 
-    def _aggregate(self, rows: pl.DataFrame, batch: Batch) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def _aggregate(
+        self, rows: pl.DataFrame, failures: Failures
+    ) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+        if not rows.height:
+            return self._of.empty, None
         place = [KEY, WINDOW_START]
         if self._of.emit == "each":
-            after, newest = self._of.rounds(rows, place, self._store, batch)
+            after, newest = self._of.rounds(rows, place, self._store, failures)
         else:
             partial = self._of.partial(rows, place).sort(WINDOW_START, maintain_order=True)
-            newest = self._of.merge(partial, self._store.lookup(partial), batch)
+            newest = self._of.merge(partial, self._store.lookup(partial), failures)
             if self._of.emit == "final":
                 return self._of.empty, newest
             after = newest.sort(SEQ, WINDOW_START)
         return self._of.results(after, self._window.size_ms), newest
 
     def _rows(
-        self,
-        frame: pl.DataFrame,
-        rows: pl.DataFrame,
-        clock: NDArray[np.int64],
-        batch: Batch,
-    ) -> pl.DataFrame:
-        """A row for each record and each of its windows that is still open."""
+        self, frame: pl.DataFrame, rows: pl.DataFrame, clock: NDArray[np.int64]
+    ) -> tuple[pl.DataFrame, NDArray[np.int64]]:
+        """A row for each record and each of its windows that is still open; and what is late.
+
+        That is the places in `frame` of late records, once for each window that has closed.
+        """
         window = self._window
         at, starts = window.of(frame[TIME].to_physical().to_numpy())
-        late = starts + window.size_ms <= clock[at] - window.grace_ms
-        if late.any():
-            batch.metrics.add("records_late", self._of.name, int(late.sum()))
-            lost = np.unique(at[late])
-            batch.side[late_name(self._of.name)] = frame[lost]
-            at, starts = at[~late], starts[~late]
-        if late.any() or window.advance_ms != window.size_ms:
+        closed = starts + window.size_ms <= clock[at] - window.grace_ms
+        late = at[closed]
+        if len(late):
+            at, starts = at[~closed], starts[~closed]
+        if len(late) or window.advance_ms != window.size_ms:
             rows = rows[at]
-        return rows.with_columns(pl.Series(WINDOW_START, starts).cast(TIME_TYPE))
+        return rows.with_columns(pl.Series(WINDOW_START, starts).cast(TIME_TYPE)), late
+
+    def _note_late(self, frame: pl.DataFrame, late: NDArray[np.int64], batch: Batch) -> None:
+        if len(late):
+            batch.metrics.add("records_late", self._of.name, len(late))
+            batch.side[late_name(self._of.name)] = frame[np.unique(late)]
 
     def _close(
         self, newest: pl.DataFrame | None, clock: NDArray[np.int64], seqs: NDArray[np.uint32]
