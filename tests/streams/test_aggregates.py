@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vagus as vg
-from tests.streams.readings import column, reading, topic
+from tests.streams.readings import at, column, reading, topic
 from vagus.errors import DeclarationError
 
 Values = list[float | None]
@@ -128,3 +128,76 @@ def test_a_sum_of_text_is_refused() -> None:
 def test_a_mean_of_text_is_refused() -> None:
     with pytest.raises(DeclarationError, match="expected a column of numbers for a mean"):
         topic(vg.App("weather")).group_by().agg(total=vg.mean("sensor"))
+
+
+def _strict(state: float, value: float | None) -> float:
+    if value is None:
+        raise ValueError("nothing measured")
+    return state + value
+
+
+@pytest.mark.parametrize("emit", ["update", "each"])
+def test_an_event_for_which_a_fold_raises_counts_in_no_other_aggregate(emit: Any) -> None:
+    app = vg.App("weather")
+    readings = topic(app)
+    total = vg.fold("celsius", _strict, initial=0.0, dtype=pl.Float64)
+    readings.group_by().agg(n=vg.count(), total=total, emit=emit).to_table("out")
+    with vg.testing.Harness(app) as harness:
+        harness.send(readings, [reading("a", 1), reading("a", None), reading("b", None)])
+
+        assert harness.views["out"].get("a") == {"sensor": "a", "n": 1, "total": 1}
+        assert harness.views["out"].get("b") is None
+        assert harness.read("out").height == 1
+
+
+@pytest.mark.parametrize("emit", ["update", "each", "final"])
+def test_in_overlapping_windows_too_and_it_is_one_dead_letter(emit: Any) -> None:
+    app = vg.App("weather")
+    readings = topic(app)
+    total = vg.fold("celsius", _strict, initial=0.0, dtype=pl.Float64)
+    windows = readings.window(vg.hopping("10m", every="5m"))
+    windows.agg(n=vg.count(), total=total, emit=emit).to("out")
+    with vg.testing.Harness(app) as harness:
+        harness.send(readings, [reading("a", 1, 7), reading("a", None, 100), reading("a", 2, 8)])
+        harness.send(readings, reading("a", 1, 200))
+
+        ended = harness.read("out").filter(pl.col("window_end") < at(30))
+        newest = ended.unique("window_start", keep="last").sort("window_start")
+        assert newest.select("n", "total").rows() == [(2, 3), (2, 3)]
+        assert len(harness.dead_letters) == 1
+
+
+def test_a_fold_is_tried_again_as_configured() -> None:
+    calls = []
+
+    def flaky(state: float, value: float) -> float:
+        calls.append(value)
+        if len(calls) < 3:
+            raise ConnectionError("try again")
+        return state + value
+
+    app = vg.App("weather", retry=vg.Retry(times=2, wait_s=0.5))
+    readings = topic(app)
+    total = vg.fold("celsius", flaky, initial=0.0, dtype=pl.Float64)
+    readings.group_by().agg(total=total).to("out")
+    with vg.testing.Harness(app) as harness:
+        harness.send(readings, reading("a", 1))
+
+        assert column(harness, "out", "total") == [1]
+        assert calls == [1, 1, 1]
+        assert harness.slept_s == [0.5, 1.0]
+
+
+def test_a_fold_that_changes_its_initial_state_does_so_for_one_group_only() -> None:
+    def append(state: list[float], value: float) -> list[float]:
+        state.append(value)
+        return state
+
+    app = vg.App("weather")
+    readings = topic(app)
+    values = vg.fold("celsius", append, initial=[], dtype=pl.List(pl.Float64))
+    readings.group_by().agg(values=values).to("out")
+    with vg.testing.Harness(app) as harness:
+        harness.send(readings, [reading("a", 1), reading("b", 2), reading("a", 3)])
+
+        assert column(harness, "out", "values") == [[2], [1, 3]]
