@@ -98,11 +98,9 @@ class _Demonstration:
             views.close()
             console.print()
             report.show_answers(console, found, reading.counts["delay-alert"])
+            done = "worked through" if whole else "then interrupted"
             took_s = time.monotonic() - began_s
-            console.print(
-                f"{source.sent - sent:,} departures sent and worked through in {took_s:.1f} s"
-                + ("." if whole else ", then interrupted.")
-            )
+            console.print(f"{source.sent - sent:,} departures sent, {done}, in {took_s:.1f} s.")
             if whole and url is not None and console.is_terminal:
                 self._stay(url, found)
         self._say_what_next(found, kept)
