@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import polars as pl
 
-from vagus.errors import OffsetOutOfRange, UnknownTopic, VagusError
+from vagus.errors import OffsetOutOfRange, TopicExists, UnknownTopic, VagusError
 from vagus.runtime.frame import KEY, TIME, TIME_TYPE
 from vagus.runtime.metrics import Metrics
 from vagus.runtime.replica import Progress, Replica, no_progress
@@ -30,9 +31,10 @@ log = logging.getLogger("vagus")
 
 _FETCH_RECORDS = 8_192  # questions wait while rows are taken in: a few milliseconds at most
 _WAIT_S = 30.0
-_LOOK_AGAIN_S = 0.1  # for a topic that isn't there yet
+_LOOK_AGAIN_S = 0.1  # for a topic that is gone
 _TRY_AGAIN_S = 1.0  # after an error
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 _KEY_TYPES: dict[str, type] = {"str": str, "int": int, "uuid": str, "bytes": bytes}
 
 
@@ -60,6 +62,7 @@ class View:
         self._hub, self._registry, self._progress = hub, registry, progress
         self._metrics = Metrics()
         self._replica: Replica | None = None
+        self._known = False  # whether the topic was there once
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._opened = threading.Condition()
@@ -112,7 +115,7 @@ class View:
         with self._lock:
             store = self._store()
             rows = store.rows_of(wanted, window_from=_ms(window_from), window_to=_ms(window_to))
-            horizon = self._horizon(store)
+            bound = self._horizon(store)
             schema = list(store.schema)
         at = [schema.index(name) for name in self.columns]
         time = schema.index(TIME)
@@ -191,8 +194,12 @@ class View:
         return self._error
 
     def open(self) -> None:
-        """Restore the view, if it isn't yet."""
+        """Restore the view, if it isn't yet. A topic that nobody has written to yet is created."""
         with self._opened:
+            if not self._known and self.name not in self._hub.topics():
+                with suppress(TopicExists):  # somebody else was faster
+                    self._hub.create_topic(self.name, self.topic.config)
+            self._known = True
             if self._replica is None:
                 self._replica = self._restored()
                 self._opened.notify_all()
@@ -244,16 +251,13 @@ class View:
     def _follow(self) -> None:
         while not self._closed.is_set():
             try:
-                if self.name in self._hub.topics():
-                    self.open()
-                    self.refresh(wait_s=_WAIT_S)
-                    self._error = None
-                else:
-                    self._closed.wait(_LOOK_AGAIN_S)
+                self.open()
+                self._error = None
+                self.refresh(wait_s=_WAIT_S)
             except _Closing:
                 return
             except (OffsetOutOfRange, UnknownTopic):
-                # The topic was emptied or made anew under us; so is the view.
+                # The topic was emptied, deleted or made anew under us; so is the view.
                 replica, self._replica = self._replica, None
                 if replica is not None:
                     replica.close()
@@ -299,15 +303,15 @@ class View:
             hint="ask again in a moment" if self._error is None else str(self._error),
         )
 
-    def _horizon(self, store: Store) -> datetime | None:
-        """The oldest time that a row may have."""
+    def _horizon(self, store: Store) -> int | None:
+        """The oldest time that a row may have, in ms since 1970."""
         if self._retention_ms is None or store.newest_ms < 0:
             return None
-        return _EPOCH + timedelta(milliseconds=store.newest_ms - self._retention_ms)
+        return store.newest_ms - self._retention_ms
 
     def _key(self, key: Any) -> Any:
         kind = self.topic.key_kind
-        if kind == "uuid" and isinstance(key, UUID):
+        if kind in ("str", "uuid") and isinstance(key, UUID):
             return str(key)
         if not isinstance(key, _KEY_TYPES[kind]) or isinstance(key, bool):
             raise VagusError(
@@ -336,10 +340,10 @@ class View:
                     where=f"view {self.name!r}",
                 )
             keep.append(pl.col(KEY).str.starts_with(prefix))
-        if window_from is not None:
-            keep.append(pl.col(WINDOW_START) >= _instant(window_from))
-        if window_to is not None:
-            keep.append(pl.col(WINDOW_START) < _instant(window_to))
+        if (start := _ms(window_from)) is not None:
+            keep.append(pl.col(WINDOW_START) >= _instant(start))
+        if (end := _ms(window_to)) is not None:
+            keep.append(pl.col(WINDOW_START) < _instant(end))
         if after is not None:
             keep.append(self._behind(after))
         return keep
@@ -371,8 +375,9 @@ class View:
         if not window:
             return behind
         self._check_windows(*window)
+        start = (window[0] - _EPOCH) // _MILLISECOND
         same = pl.col(KEY) == self._literal(key)
-        return behind | (same & (pl.col(WINDOW_START) > _instant(window[0])))
+        return behind | (same & (pl.col(WINDOW_START) > _instant(start)))
 
     def _check_windows(self, *bounds: datetime | None) -> None:
         for bound in bounds:
@@ -397,9 +402,9 @@ def _ms(moment: datetime | None) -> int | None:
     """Milliseconds since 1970, rounded up: what windows that start then or later start at."""
     if moment is None:
         return None
-    return -((_EPOCH - moment) // timedelta(milliseconds=1))
+    return -((_EPOCH - moment) // _MILLISECOND)
 
 
-def _instant(moment: datetime) -> pl.Expr:
-    """A time to compare with, to the microsecond."""
-    return pl.lit(moment.astimezone(UTC))
+def _instant(stamp: int) -> pl.Expr:
+    """A time, in ms since 1970, to compare with times of rows."""
+    return pl.lit(stamp).cast(TIME_TYPE)

@@ -41,9 +41,8 @@ class Views:
         """The view of a table, restored. Raises VagusError if there is none of that name."""
         view = self._views.get(name)
         if view is None or not view.ready:
-            topics = self._hub.topics()
-            if name not in self._app.tables or name not in topics:
-                known = [known for known in self._app.tables if known in topics]
+            known = list(self._app.tables)
+            if name not in known:
                 raise VagusError(
                     f"no view {name!r}",
                     where=self._app.name,
@@ -64,10 +63,7 @@ class Views:
         return len(self._app.tables)
 
     def follow_all(self) -> list[View]:
-        """Every view, to be restored and kept up to date in the background from now on.
-
-        A view whose topic isn't there yet waits for it.
-        """
+        """Every view, to be restored and kept up to date in the background from now on."""
         views = [self._view(name) for name in self._app.tables]
         for view in views:
             view.follow()
