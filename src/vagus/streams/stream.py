@@ -314,6 +314,7 @@ class Stream(Flow):
     ) -> Stream:
         """Join each event with the table's row as it is when the event is processed.
 
+        Events and rows are taken by time, the lowest first; of equal time, rows come first.
         `on` is the column of the stream that holds the table's key; without it, or where it is
         the stream's key, both are read partition by partition and must have as many partitions.
         On another column every worker holds the whole table, which must then have a topic. `how`
