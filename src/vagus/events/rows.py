@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from enum import Enum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,6 +13,7 @@ import polars as pl
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from vagus.errors import DecodeError, EncodeError, nearest
+from vagus.events.construct import EPOCH, maker_of
 from vagus.events.declare import own_tag
 from vagus.events.nodes import Array, Enumeration, Map, Node, Record, Scalar, Union
 from vagus.events.schema import RecordSchema
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["events_of", "frame_of", "to_python"]
 
+_INSTANT = pl.Datetime("us", "UTC")
+_MICROSECOND = timedelta(microseconds=1)
 E = TypeVar("E", bound="Event")
 _Change = Callable[[Any], Any]
 
@@ -39,6 +43,9 @@ def events_of(event_type: type[E], frame: pl.DataFrame) -> list[E]:
             where=schema.name,
             hint=nearest(missing[0], frame.columns),
         )
+    maker = maker_of(event_type)
+    if maker is not None and (made := maker.make(frame)) is not None:
+        return made
     names = [name for name in schema.fields if name in frame.columns]
     columns = []
     for name in names:
@@ -77,12 +84,21 @@ def frame_of(event_type: type[E], events: Sequence[E]) -> pl.DataFrame:
         if change is not None:
             values = [None if value is None else change(value) for value in values]
         try:
+            if node.dtype == _INSTANT:
+                columns.append(_instants(name, values))
+                continue
             columns.append(pl.Series(name, values, node.dtype))
         except (pl.exceptions.PolarsError, TypeError, OverflowError) as error:
             raise EncodeError(
                 f"expected values that fit {node.dtype}", where=node.where, hint=str(error)
             ) from None
     return pl.DataFrame(columns) if columns else pl.DataFrame(height=len(events))
+
+
+def _instants(name: str, values: list[Any]) -> pl.Series:
+    """Instants as a column, by way of numbers: Polars takes a microsecond for a datetime."""
+    numbers = [None if value is None else (value - EPOCH) // _MICROSECOND for value in values]
+    return pl.Series(name, numbers, pl.Int64).cast(_INSTANT)
 
 
 def to_python(node: Node) -> _Change | None:
