@@ -143,13 +143,16 @@ class AvroCodec:
         """All values at once if they have one schema and are whole, else None."""
         if self._several or not len(values):
             return None
-        data = values.to_list()
-        first = data[0] or b""
+        first: bytes = values.slice(0, 1).to_arrow()[0].as_py()
         if len(first) < HEAD_BYTES or first[0]:
             return None
         reader = self._reader(int.from_bytes(first[1:HEAD_BYTES], "big"))
         if isinstance(reader, str) or not reader.fast:
             return None
+        flat = reader.read_flat(values.to_arrow())
+        if flat is not None:
+            return Decoded(self._framed(flat, rows, reader.target.name), gone, [])
+        data = values.to_list()
         columns = reader.read_all(data)
         if columns is None:
             return None
