@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from vagus.events.column import BytesColumn
@@ -15,6 +16,8 @@ __all__ = ["partitions_for"]
 
 _SEED = np.uint32(0x9747B28C)
 _M = np.uint32(0x5BD1E995)
+_MANY = 4_096  # keys from which on it pays to see whether they repeat
+_SAMPLE = 1_024
 
 
 def partitions_for(keys: BytesColumn, count: int) -> NDArray[np.int32]:
@@ -29,8 +32,11 @@ def partitions_for(keys: BytesColumn, count: int) -> NDArray[np.int32]:
     if not total:
         return np.empty(0, dtype=np.int32)
     ends = np.frombuffer(array.buffers()[1], dtype=np.int32)[array.offset :][: total + 1]
+    lengths = np.diff(ends)
+    if total >= _MANY and (lengths != lengths[0]).any() and _repeat(array):
+        return _of_distinct(array, count)
     data = np.frombuffer(array.buffers()[2] or b"", dtype=np.uint8)
-    hashes = _murmur2(data, ends)
+    hashes = _murmur2(data, ends, lengths)
     partitions = (hashes & np.uint32(0x7FFFFFFF)) % np.uint32(count)
     result = partitions.astype(np.int32)
     if array.null_count:
@@ -38,9 +44,28 @@ def partitions_for(keys: BytesColumn, count: int) -> NDArray[np.int32]:
     return result
 
 
-def _murmur2(data: NDArray[np.uint8], ends: NDArray[np.int32]) -> NDArray[np.uint32]:
+def _repeat(array: pa.BinaryArray) -> bool:
+    """Whether keys seem to repeat so often that it is cheaper to find the distinct ones first.
+
+    Keys of one length are hashed as fast as they are told apart, and don't get here.
+    """
+    return len(array[:_SAMPLE].unique()) < _SAMPLE * 3 // 4
+
+
+def _of_distinct(array: pa.BinaryArray, count: int) -> NDArray[np.int32]:
+    from vagus.events.column import BytesColumn
+
+    encoded = array.dictionary_encode()
+    places = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy()
+    found = partitions_for(BytesColumn(encoded.dictionary), count)
+    result: NDArray[np.int32] = np.append(found, np.int32(-1))[places]
+    return result
+
+
+def _murmur2(
+    data: NDArray[np.uint8], ends: NDArray[np.int32], lengths: NDArray[np.int32]
+) -> NDArray[np.uint32]:
     """The hash of each value, the values of one length at a time."""
-    lengths = np.diff(ends)
     first = int(lengths[0])
     if (lengths == first).all():
         start = int(ends[0])
