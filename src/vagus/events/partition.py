@@ -16,8 +16,8 @@ __all__ = ["partitions_for"]
 
 _SEED = np.uint32(0x9747B28C)
 _M = np.uint32(0x5BD1E995)
-_MANY = 4_096  # keys from which on it pays to see whether they repeat
-_SAMPLE = 1_024
+_MANY = 16_384  # keys from which on it pays to see whether they repeat
+_SAMPLE = 4_096
 
 
 def partitions_for(keys: BytesColumn, count: int) -> NDArray[np.int32]:
