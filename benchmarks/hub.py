@@ -108,7 +108,7 @@ def latency(path: Path, count: int) -> Result:
     Events come at random moments, so that nothing keeps step with them. They are written with
     acks="leader"; with acks="all" the disk's own time comes on top.
     """
-    pings = min(_PINGS, count)
+    pings = max(2, min(_PINGS, count // 10))
     hub = connect(str(path))
     hub.create_topic(_PING.topic, TopicConfig())
     here: list[float] = []

@@ -6,6 +6,10 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from benchmarks.measure import Result
 
 
 def main(name: str, path: Path, count: int) -> None:
@@ -18,7 +22,7 @@ def main(name: str, path: Path, count: int) -> None:
     print(json.dumps(_benchmark(name)(path, count).line()))
 
 
-def _benchmark(name: str) -> Callable[..., object]:
+def _benchmark(name: str) -> Callable[[Path, int], Result]:
     # Each imports only what it needs: its memory is measured.
     if name.startswith("hub."):
         from benchmarks import hub

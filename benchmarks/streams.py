@@ -1,20 +1,21 @@
 """Pipelines: from a topic of the hub, through an application, to a topic of the hub.
 
 Each is compared with plain Polars on the same events in memory, which reads, writes and remembers
-nothing.
+nothing, and with a loop written by hand (see `byhand`).
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 import polars as pl
 
 import vagus as vg
-from benchmarks import workload
+from benchmarks import byhand, workload
 from benchmarks.measure import Result, Span, peak_memory_mb, result, settle
 from vagus.hub.schemas import HubRegistry
 from vagus.runtime.worker import Worker
@@ -34,7 +35,9 @@ def filter_and_project(path: Path, count: int) -> Result:
     def came_out(client: vg.Client, plain: pl.DataFrame) -> bool:
         return _end(client, "fast-bus") == plain.height
 
-    return _pipeline("streams.filter", app, path, count, plain, came_out)
+    return _pipeline(
+        "streams.filter", app, path, count, _Other(plain, byhand.filter_and_project(), came_out)
+    )
 
 
 def join(path: Path, count: int) -> Result:
@@ -49,7 +52,7 @@ def join(path: Path, count: int) -> Result:
     def came_out(client: vg.Client, plain: pl.DataFrame) -> bool:
         return _end(client, "bus-with-driver") == plain.height
 
-    return _pipeline("streams.join", app, path, count, plain, came_out)
+    return _pipeline("streams.join", app, path, count, _Other(plain, byhand.join(), came_out))
 
 
 def window(path: Path, count: int) -> Result:
@@ -75,7 +78,16 @@ def window(path: Path, count: int) -> Result:
         )
         return ours[:2] == theirs[:2] and abs(ours[2] - theirs[2]) < 1e-6
 
-    return _pipeline("streams.window", app, path, count, plain, came_out)
+    return _pipeline("streams.window", app, path, count, _Other(plain, byhand.window(), came_out))
+
+
+@dataclass(frozen=True, slots=True)
+class _Other:
+    """What a pipeline is compared with, and whether it came to the answer of plain Polars."""
+
+    plain: Callable[[pl.DataFrame], pl.DataFrame]
+    by_hand: byhand.Step
+    came_out: Callable[[vg.Client, pl.DataFrame], bool]
 
 
 def _pipeline(
@@ -83,8 +95,7 @@ def _pipeline(
     app: vg.App,
     path: Path,
     count: int,
-    plain: Callable[[pl.DataFrame], pl.DataFrame],
-    came_out: Callable[[vg.Client, pl.DataFrame], bool],
+    other: _Other,
 ) -> Result:
     hub = vg.connect(str(path))
     worker = Worker(app.name, app.topology, hub, HubRegistry(hub), policy=app.policy)
@@ -98,14 +109,17 @@ def _pipeline(
     settle()
 
     frame = workload.all_positions(count)
+    answer = other.plain(frame)
     rounds = []
     for _ in range(_ROUNDS):
         with Span() as theirs:
-            answer = plain(frame)
+            other.plain(frame)
         rounds.append(theirs.cpu_s)
+    del frame
+    by_hand = byhand.run(path.with_name("byhand.db"), count, other.by_hand)
     done = hub.describe_group(app.name).positions[workload.POSITIONS]
     with vg.Client(app, hub) as client:
-        if done != count or not came_out(client, answer):
+        if done != count or not other.came_out(client, answer):
             raise SystemExit(f"{name}: the result differs from that of plain Polars")
     hub.close()
     return result(
@@ -113,7 +127,7 @@ def _pipeline(
         count,
         ours,
         peak_mb=peak_mb,
-        ratios={"polars": median(rounds) / ours.cpu_s},
+        ratios={"polars": median(rounds) / ours.cpu_s, "by_hand": by_hand.cpu_s / ours.cpu_s},
         more={
             "events_per_cpu_s_with_start": round(count / (ours.cpu_s + started_s)),
             "start_cpu_s": started_s,
