@@ -71,6 +71,7 @@ def restore(
     codec: TopicCodec,
     ends: dict[TopicPartition, int],
     progress: Progress = no_progress,
+    metrics: Metrics | None = None,
 ) -> None:
     """Fill a store from the start of its topic's partitions up to the given ends."""
     starts = hub.offsets(ends, "earliest")
@@ -86,7 +87,7 @@ def restore(
             if done == total:
                 return
             for read in reader.read(wait_s=1.0, max_bytes=32 << 20):
-                load(store, codec, _before(read, ends[read.partition]))
+                load(store, codec, _before(read, ends[read.partition]), metrics)
 
 
 def _before(read: FetchedRecords, end: int) -> FetchedRecords:
@@ -119,7 +120,7 @@ class Replica:
         info = hub.describe_topic(topic.name)
         partitions = [TopicPartition(topic.name, part.partition) for part in info.partitions]
         ends = hub.offsets(partitions, "latest")
-        restore(hub, self.store, self._codec, ends, progress)
+        restore(hub, self.store, self._codec, ends, progress, metrics)
         self._reader: Reader = hub.reader(ends)
 
     def refresh(self) -> bool:

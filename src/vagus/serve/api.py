@@ -43,6 +43,7 @@ def create_api(
     api.exception_handler(Problem)(_on_problem)
     api.exception_handler(VagusError)(_on_error)
     api.exception_handler(HTTPException)(_on_http)
+    api.exception_handler(Exception)(_on_failure)
     _add_operation(api, views, counts, ready)
     _add_list(api, views)
     for view in views:
@@ -304,6 +305,10 @@ async def _on_error(_request: Request, error: Exception) -> Response:
         status = 503 if isinstance(error, HubError) else 500
         found = Problem(status, "failed", error.message, hint=error.hint)
     return found.response()
+
+
+async def _on_failure(_request: Request, _error: Exception) -> Response:
+    return Problem(500, "failed", "this could not be answered", hint="see the log").response()
 
 
 async def _on_http(request: Request, error: Exception) -> Response:

@@ -6,6 +6,7 @@ The names are promised: `docs/views.md` lists them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -13,12 +14,14 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from vagus.errors import UnknownGroup
+from vagus.hub import TopicPartition
+from vagus.streams import ViewNotReady
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
 
     from vagus.hub import Hub
-    from vagus.streams import View
+    from vagus.streams import App, View
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -44,7 +47,7 @@ class Counts(Protocol):
 class Measures(Collector):
     """All measures of one application."""
 
-    def __init__(self, app: str, hub: Hub, views: Iterable[View], counts: Counts) -> None:
+    def __init__(self, app: App, hub: Hub, views: Iterable[View], counts: Counts) -> None:
         self._app, self._hub, self._counts = app, hub, counts
         self._views = list(views)
         self._registry = CollectorRegistry()
@@ -77,17 +80,29 @@ class Measures(Collector):
         lag = GaugeMetricFamily(
             "vagus_lag_records", "Offsets yet to be read.", labels=["topic", "partition"]
         )
+        for partition, behind in sorted(self._behind().items()):
+            lag.add_metric([partition.topic, str(partition.partition)], behind)
         members = GaugeMetricFamily("vagus_members", "Workers in the application's group.")
         try:
-            group = self._hub.describe_group(self._app)
+            members.add_metric([], len(self._hub.describe_group(self._app.name).members))
         except UnknownGroup:  # no worker was ever there
             members.add_metric([], 0)
-        else:
-            for partition, behind in sorted(group.lag.items()):
-                lag.add_metric([partition.topic, str(partition.partition)], behind)
-            members.add_metric([], len(group.members))
         yield lag
         yield members
+
+    def _behind(self) -> dict[TopicPartition, int]:
+        """How far each partition is behind its end; from its start, where nothing is done yet."""
+        existing = set(self._hub.topics())
+        partitions = [
+            TopicPartition(source.topic.name, part.partition)
+            for source in self._app.topology.sources()
+            if source.topic.name in existing
+            for part in self._hub.describe_topic(source.topic.name).partitions
+        ]
+        starts = self._hub.offsets(partitions, "earliest")
+        at = self._hub.committed(self._app.name, partitions)
+        ends = self._hub.offsets(partitions, "latest")
+        return {tp: max(0, ends[tp] - max(starts[tp], at.get(tp, 0))) for tp in partitions}
 
     def _of_views(self) -> Iterator[Metric]:
         rows = GaugeMetricFamily("vagus_view_rows", "Rows of a view.", labels=["view"])
@@ -107,7 +122,7 @@ class Measures(Collector):
         for view in self._views:
             ready.add_metric([view.name], view.ready)
             unreadable.add_metric([view.name], view.unreadable)
-            if view.ready:
+            with suppress(ViewNotReady):
                 rows.add_metric([view.name], len(view))
                 moment = view.newest()
                 if moment is not None:

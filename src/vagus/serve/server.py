@@ -85,7 +85,7 @@ class Server:
         from vagus.serve.api import create_api
         from vagus.serve.measures import Measures
 
-        counts = Measures(self.app.name, self.hub, followed, self._metrics)
+        counts = Measures(self.app, self.hub, followed, self._metrics)
         api = create_api(self.app.name, followed, counts=counts, ready=self._ready)
         started = threading.Event()
         self._uvicorn = web(api, started)

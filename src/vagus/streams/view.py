@@ -118,10 +118,10 @@ class View:
             bound = self._horizon(store)
             schema = list(store.schema)
         at = [schema.index(name) for name in self.columns]
-        time = schema.index(TIME)
-        return [
-            tuple([row[i] for i in at]) for row in rows if horizon is None or row[time] >= horizon
-        ]
+        if bound is not None:
+            time, oldest = schema.index(TIME), _EPOCH + bound * _MILLISECOND
+            rows = [row for row in rows if row[time] >= oldest]
+        return [tuple([row[i] for i in at]) for row in rows]
 
     def scan(
         self,
