@@ -91,8 +91,8 @@ class App:
     def views(self) -> Views:
         """The application's tables, to query: `app.views["bus-speed"].get("42")`.
 
-        They are there while the application runs in this process: by `vagus run`, in a server or
-        in a test harness. Raises VagusError otherwise.
+        They are there while the application runs in this process: with `run`, beside a
+        `vagus.serve.Server`, in a test harness. Raises VagusError otherwise.
         """
         if self._views is None:
             raise VagusError(
@@ -231,11 +231,22 @@ class App:
         once. `vagus run` does more: processes, views over HTTP, progress. Raises what made a
         worker fail.
         """
-        from vagus.hub import connect
-        from vagus.runtime.runner import Runner
+        from contextlib import closing
 
-        with connect(hub) as opened:
-            code = Runner(self, opened, workers=workers).run()
+        from vagus.hub import connect
+        from vagus.hub.schemas import HubRegistry
+        from vagus.runtime.runner import Runner
+        from vagus.streams.views import Views
+
+        with (
+            connect(hub) as opened,
+            closing(Views(self, opened, HubRegistry(opened), live=True)) as views,
+        ):
+            self.show_views(views)
+            try:
+                code = Runner(self, opened, workers=workers).run()
+            finally:
+                self.show_views(None)
             if code:  # a worker may hang: nothing is waited for
                 os._exit(code)
 
