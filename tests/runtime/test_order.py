@@ -70,3 +70,23 @@ def test_it_does_not_matter_how_many_records_are_read_at_once(
         30,
         40,
     ]
+
+
+@pytest.mark.parametrize("records_max", [1, 2, 5])
+def test_a_harness_takes_records_in_the_order_sent_however_many_are_read_at_once(
+    records_max: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vagus.runtime.worker._READ_RECORDS", records_max)
+    app = vg.App("shop")
+    sale = app.topic("sale", Sale, key="product", time="at")
+    price = app.table("price", Price, key="product", time="at")
+    sale.join(price, how="left").to("out")
+    with vg.testing.Harness(app) as harness:
+        for number in range(6):
+            harness.put(sale, [Sale(product="a", at=START)] * 2)
+            harness.put(price, Price(product="a", price=number, at=START))
+        harness.run()
+
+        assert harness.read("out")["price"].to_list() == [
+            None, None, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4
+        ]  # fmt: skip

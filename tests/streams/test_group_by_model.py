@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Any
+
 import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -79,3 +82,39 @@ def test_groups_are_sums_over_the_rows_that_are_there(
             assert found["people"] == len(salaries)
             assert found["total"] == sum(salaries)
             assert found["mean"] == (sum(salaries) / len(salaries) if salaries else None)
+
+
+class Visit(vg.Event):
+    user: str
+
+
+_visits = st.lists(
+    st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 20)), min_size=1, max_size=8),
+    min_size=1,
+    max_size=4,
+)
+
+
+@settings(max_examples=30)
+@given(_visits, st.sampled_from(["each", "update"]))
+def test_windows_can_be_grouped_again(batches: list[list[tuple[str, int]]], emit: Any) -> None:
+    """How many windows of users have how many visits."""
+    app = vg.App("web")
+    visits = app.topic("visit", Visit, key="user")
+    per_user = visits.window(vg.hopping("10m", every="5m", grace="1h")).agg(n=vg.count(), emit=emit)
+    per_user.group_by("n").agg(windows=vg.count()).to_table("windows")
+    counts: Counter[tuple[str, int]] = Counter()
+    with vg.testing.Harness(app) as harness:
+        for batch in batches:
+            frame = pl.DataFrame(
+                {"user": [user for user, _ in batch], "at": [minute for _, minute in batch]}
+            )
+            moment = (pl.col("at") * 60_000).cast(TIME).alias("_time")
+            harness.send(visits, frame.select("user", moment))
+            for user, minute in batch:
+                latest = minute - minute % 5
+                counts.update((user, start) for start in (latest, latest - 5) if start >= 0)
+
+        expected = Counter(counts.values())
+        found = harness.views["windows"].scan().filter(pl.col("windows") > 0)
+        assert dict(found.select("n", "windows").rows()) == expected

@@ -128,8 +128,8 @@ def previous(frame: pl.DataFrame, store: Store) -> pl.DataFrame:
 
     That is the row before it in the batch, or else the one in the store.
     """
-    rows = frame.select(KEY, pl.int_range(pl.len()).alias(_AT))
-    before = rows.select(pl.col(_AT).shift(1).over(KEY)).to_series()
+    rows = frame.select(*store.place, pl.int_range(pl.len()).alias(_AT))
+    before = rows.select(pl.col(_AT).shift(1).over(store.place)).to_series()
     stored = store.lookup(frame)
     within = before.is_not_null()
     if not within.any():
