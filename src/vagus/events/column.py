@@ -109,7 +109,7 @@ class BytesColumn:
         else:
             array = self.to_arrow()
             present = BytesColumn(array.drop_null())
-            gone = array.is_null().to_numpy(zero_copy_only=False)
+            gone = truths(array.is_null())
         return present, every[~gone], every[gone]
 
     def take(self, rows: NDArray[np.integer[Any]]) -> BytesColumn:
@@ -122,6 +122,16 @@ class BytesColumn:
     def slice(self, start: int, stop: int) -> BytesColumn:
         """The values from `start` up to, but without, `stop`."""
         return BytesColumn(self.to_arrow().slice(start, stop - start))
+
+
+def truths(array: pa.BooleanArray) -> NDArray[np.bool_]:
+    """Truth values, of which none is null, for NumPy.
+
+    Arrow's own `to_numpy` imports pandas where that is installed, amid a batch.
+    """
+    bits = np.frombuffer(array.buffers()[1] or b"", dtype=np.uint8)
+    found = np.unpackbits(bits, count=array.offset + len(array), bitorder="little")
+    return found[array.offset :].view(np.bool_)
 
 
 def _content_bytes(array: pa.BinaryArray) -> int:

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["FlatReader"]
 
 _HEAD = 5
-_AT_ONCE = 16_384  # values, so that what is reckoned with stays in the processor's cache
 _WORD = 8
 _INLINE = 12  # bytes of text that Arrow keeps in a view itself
 _KINDS = ("boolean", "int", "long", "float", "double", "string", "bytes")
@@ -62,17 +61,6 @@ class FlatReader:
 
     def read(self, array: pa.BinaryArray) -> list[pa.Array] | None:
         """The logical columns of values, none of which is null; None if any is unsound."""
-        parts = []
-        for start in range(0, len(array), _AT_ONCE):
-            columns = self._read(array.slice(start, _AT_ONCE))
-            if columns is None:
-                return None
-            parts.append(columns)
-        if len(parts) == 1:
-            return parts[0]
-        return [pa.concat_arrays(column) for column in zip(*parts, strict=True)]
-
-    def _read(self, array: pa.BinaryArray) -> list[pa.Array] | None:
         count = len(array)
         ends = np.frombuffer(array.buffers()[1], dtype=np.int32)[array.offset :][: count + 1]
         first, last = int(ends[0]), int(ends[-1])

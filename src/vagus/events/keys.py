@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 
 from vagus.errors import DeclarationError, EncodeError
-from vagus.events.column import BytesColumn
+from vagus.events.column import BytesColumn, truths
 from vagus.events.decoded import BadValue
 from vagus.events.nodes import checked_text
 
@@ -138,7 +138,7 @@ def _to_ints(array: pa.BinaryArray) -> tuple[pl.Series, list[BadValue]]:
         numbers = np.frombuffer(raw.tobytes(), dtype=">i8").astype(np.int64)
         if not array.null_count:
             return pl.Series(numbers), []
-    gone = array.is_null().to_numpy(zero_copy_only=False)
+    gone = truths(array.is_null())
     sound = (lengths == 8) & ~gone
     numbers = np.zeros(count, dtype=np.int64)
     at = ends[:-1][sound].astype(np.int64)

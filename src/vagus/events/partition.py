@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vagus.events.column import truths
+
 if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
@@ -40,7 +42,7 @@ def partitions_for(keys: BytesColumn, count: int) -> NDArray[np.int32]:
     partitions = (hashes & np.uint32(0x7FFFFFFF)) % np.uint32(count)
     result = partitions.astype(np.int32)
     if array.null_count:
-        result[array.is_null().to_numpy(zero_copy_only=False)] = -1
+        result[truths(array.is_null())] = -1
     return result
 
 

@@ -182,10 +182,11 @@ class TopicCodec:
         gone = frame[TOMBSTONE]
         if gone.any():
             live = (~gone).arg_true()
-            encoded = self._values.encode(frame.filter(~gone)).to_arrow()
-            rows = np.full(frame.height, -1, dtype=np.int64)
+            encoded = self._values.encode(frame.filter(~gone))
+            rows = np.full(frame.height, len(live), dtype=np.int64)
             rows[live.to_numpy()] = np.arange(len(live))
-            values = BytesColumn(encoded.take(pa.array(rows, mask=rows < 0)))
+            # Deletions get the null that is put behind the last value.
+            values = BytesColumn.concat([encoded, BytesColumn.nulls(1)]).take(rows)
         else:
             values = self._values.encode(frame)
         if self.topic.windowed:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from vagus.events.column import truths
+
 if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
@@ -119,7 +121,7 @@ class Names:
 
 def nulls(array: pa.Array) -> NDArray[np.bool_]:
     """Where an array is null."""
-    mask: NDArray[np.bool_] = array.is_null().to_numpy(zero_copy_only=False)
+    mask: NDArray[np.bool_] = truths(array.is_null())
     return mask
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from vagus.errors import CorruptBatch, EncodeError
+from vagus.events.column import truths
 from vagus.hub.records import BytesColumn, FetchedRecords, Records, TopicPartition
 
 if TYPE_CHECKING:
@@ -270,8 +271,7 @@ def _column_sections(column: BytesColumn) -> tuple[_Sections, int]:
     first, last = int(ends[0]), int(ends[-1])
     validity: Any = b""
     if nulls:
-        valid = array.is_valid().to_numpy(zero_copy_only=False)
-        validity = np.packbits(valid, bitorder="little")
+        validity = np.packbits(truths(array.is_valid()), bitorder="little")
     if first:
         ends = ends - first
     data: Any = memoryview(content)[first:last] if last > first else b""

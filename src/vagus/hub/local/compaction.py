@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from vagus.events.column import truths
 from vagus.hub.local import batch
 
 if TYPE_CHECKING:
@@ -149,8 +150,8 @@ def _clean(
         stay = kept[start : start + len(records)]
         start += len(records)
         if written_at < tombstones_before and records.values.null_count:
-            deleted = records.values.to_arrow().is_null().to_numpy(zero_copy_only=False)
-            keyed = records.keys.to_arrow().is_valid().to_numpy(zero_copy_only=False)
+            deleted = truths(records.values.to_arrow().is_null())
+            keyed = truths(records.keys.to_arrow().is_valid())
             stay = stay & ~(deleted & keyed)
         if not stay.all():
             step(_replacement(keep, row, crc, records, np.flatnonzero(stay)))
