@@ -25,14 +25,11 @@ def info(hub: HubOption = DEFAULT_HUB, as_json: JsonOption = False) -> None:
         print_json(found)
         return
     for name, value in found.items():
-        text = (
-            size_text(value)
-            if name.endswith("_bytes")
-            else f"{value:,}"
-            if isinstance(value, int)
-            else value
-        )
-        print(f"{name.removesuffix('_bytes').replace('_', ' '):<12}{text}")
+        if name.endswith("_bytes"):
+            text = size_text(value)
+        else:
+            text = f"{value:,}" if isinstance(value, int) else value
+        print(f"{name.replace('_', ' '):<14}{text}")
 
 
 @app.command("check", **example("vagus hub check", "vagus hub check --json"))
