@@ -35,6 +35,7 @@ FOUND = "_found"
 
 _MERGE = 4  # segments of like size that are merged into one
 _ROW_BITS = 32
+_SAMPLE = 64  # keys looked for to tell whether a batch is of new ones
 _SLACK = 4_096  # dead slots or rows that are never worth a clean-up
 
 
@@ -201,12 +202,16 @@ class Store:
         slots = np.empty(places.height, dtype=np.int64)
         for bucket, where, keys in self._bucketed(places):
             known = self._bucket(bucket)
-            found = _slots_of(known, keys)
+            sample = keys[:: max(1, len(keys) // _SAMPLE)]
+            if known.keys().isdisjoint(sample):  # as in a restore: hardly worth a look
+                found = np.full(len(keys), -1, dtype=np.int64)
+            else:
+                found = _slots_of(known, keys)
             new = np.flatnonzero(found < 0)
             if len(new):
                 fresh = keys if len(new) == len(keys) else [keys[row] for row in new]
                 numbers = range(self._slots, self._slots + len(fresh))
-                # A key that comes twice gets its first number; the other one stays unused.
+                # A key that is there gets its own number; the one it was offered stays unused.
                 given = map(known.setdefault, fresh, numbers)
                 found[new] = np.fromiter(given, np.int64, len(fresh))
                 self._slots += len(fresh)
