@@ -147,3 +147,21 @@ def test_many_deleted_keys_leave_little_behind() -> None:
     assert len(store) == 0
     assert store.rows().height == 0
     assert store._slots < 10_000  # of 60,000 that there once were
+
+
+_writes = st.lists(
+    st.tuples(st.sampled_from("abcdefgh"), st.integers(0, 3), st.integers(0, 99)), max_size=10
+)
+
+
+@given(st.lists(_writes, max_size=25), st.booleans())
+def test_a_load_without_deletions_may_hold_a_key_twice(
+    batches: list[list[Change]], windowed: bool
+) -> None:
+    store, model = _store(windowed=windowed), {}
+    for changes in batches:
+        store.load(_frame(changes, windowed=windowed))
+        _apply(model, changes, windowed=windowed)
+
+        assert len(store) == len(model)
+    assert _content(store.rows()) == model
