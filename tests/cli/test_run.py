@@ -309,3 +309,31 @@ def test_a_broken_event_does_not_stop_the_rest(app, start, vagus):
         running.signal(signal.SIGTERM)
         assert running.ended() == 0
     assert len(vagus("dead-letters", "list", "weather", "--json").json) == 1
+
+
+def test_a_worker_that_hung_joins_again_and_repeats_nothing(start, folder: Path):
+    short = "app.policy = replace(app.policy, session_timeout_s=2.0)\n"
+    text = APP.format(name="weather").split("if __name__")[0]
+    (folder / "run_short.py").write_text("from dataclasses import replace\n" + text + short)
+    with vg.Client(load_app("run_short.py"), "vagus.db") as client:
+
+        def members() -> int:
+            return len(client.hub.describe_group("weather").members)
+
+        client.send("reading", some(1_000))
+        hung, other = start("run", "run_short.py"), start("run", "run_short.py")
+        wait_for(lambda: "weather" in client.hub.groups() and members() == 2)
+        hung.signal(signal.SIGSTOP)
+        wait_for(lambda: members() == 1)
+        client.send("reading", some(1_000, 1_000))
+        wait_for(lambda: size(client, "copy") == 2_000)
+        hung.signal(signal.SIGCONT)
+        hung.until_said("was replaced and joins again")
+        wait_for(lambda: members() == 2)
+        client.send("reading", some(1_000, 2_000))
+        wait_for(lambda: size(client, "copy") >= 3_000)
+        for running in (hung, other):
+            running.signal(signal.SIGTERM)
+            assert running.ended() == 0, running.said
+        copies = client.read("copy")["celsius"].sort().to_list()
+        assert copies == [float(n) for n in range(3_000)]

@@ -1,5 +1,7 @@
 """`python -m vagus.cli`, where the script `vagus` is not at hand."""
 
+from __future__ import annotations
+
 import sys
 
 from vagus.cli import main
