@@ -94,3 +94,25 @@ def test_a_frame_without_the_engines_columns_is_said_to_be_so() -> None:
 def test_a_function_that_fails_on_an_empty_frame_needs_into() -> None:
     with pytest.raises(DeclarationError, match="no column 'missing'"):
         topic(vg.App("weather")).map_frames(lambda frame: frame.select("missing"))
+
+
+def test_so_it_is_while_declaring_where_the_function_is_tried() -> None:
+    with pytest.raises(DeclarationError, match=r"without _seq, _key, _time, _tombstone.*keep the"):
+        topic(vg.App("weather")).map_frames(lambda frame: frame.select("celsius"))
+
+
+def test_what_is_no_frame_is_refused() -> None:
+    with pytest.raises(DeclarationError, match="expected map_frames to return a Polars DataFrame"):
+        topic(vg.App("weather")).map_frames(lambda frame: frame["celsius"])  # type: ignore[arg-type, return-value]
+
+
+def test_later_steps_see_the_order_of_the_stream_even_if_the_function_sorts() -> None:
+    app = vg.App("weather")
+    readings = topic(app)
+    coldest_first = readings.map_frames(lambda frame: frame.sort("celsius"))
+    coldest_first.window(vg.tumbling("1m")).agg(n=vg.count(), name="step").to("count")
+    with vg.testing.Harness(app) as harness:
+        harness.send(readings, [reading("a", 30 - minute, minute) for minute in range(5)])
+
+        assert harness.metrics.count("records_late", "step") == 0
+        assert harness.read("count").height == 5

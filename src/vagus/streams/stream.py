@@ -14,7 +14,14 @@ from vagus.events import Event, Field, RecordSchema
 from vagus.hub import TopicConfig
 from vagus.runtime.frame import KEY, SYSTEM, empty_frame
 from vagus.runtime.topology import Sink, Source, Step
-from vagus.streams.fields import Fields, columns_of, key_kind, nullable
+from vagus.streams.fields import (
+    Fields,
+    columns_of,
+    fields_after,
+    key_kind,
+    nullable,
+    try_out,
+)
 from vagus.streams.flow import Flow, conforming
 from vagus.streams.grouping import Grouping
 from vagus.streams.steps import stateless
@@ -136,20 +143,25 @@ class Stream(Flow):
         the function is tried on an empty frame while the stream is declared. If it raises, the
         frame is halved until the records that cause it stand alone; those become dead letters.
         """
-        if into is None:
-            return self._map("map_frames", function, dict.fromkeys(self.fields))
+        where = f"{self.base}.map_frames"
+        call = stateless.checked(function, where)
         types: tuple[type[Event], ...] = ()
         fields: Fields
-        if isinstance(into, dict):
+        if into is None:
+            result = try_out(call, self.fields, self.key_type, where=where)
+            fields = fields_after(self.fields, result, dict.fromkeys(self.fields))
+        elif isinstance(into, dict):
             fields = {name: Field.of(name, _instance(dtype)) for name, dtype in into.items()}
         else:
             fields, types = dict(RecordSchema.of(into).fields), (into,)
         empty = empty_frame(columns_of(fields), self.key_type)
+
+        def conform(frame: pl.DataFrame) -> pl.DataFrame:
+            return call(frame).select(empty.columns).cast(empty.schema)
+
         return self._then(
             "map_frames",
-            lambda name, empty: stateless.frames(
-                name, stateless.checked(function, empty, name), empty
-            ),
+            lambda name, empty: stateless.frames(name, conform, empty),
             empty,
             fields,
             key=None,  # the function may have given the key's column another value

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from vagus.errors import VagusError
+from vagus.errors import DeclarationError
 from vagus.runtime.frame import KEY, SEQ, SYSTEM, TOMBSTONE, in_order
 
 if TYPE_CHECKING:
@@ -43,26 +43,27 @@ def merge() -> Process:
 
 
 def checked(
-    function: Callable[[pl.DataFrame], pl.DataFrame], empty: pl.DataFrame, name: str
+    function: Callable[[pl.DataFrame], pl.DataFrame], name: str
 ) -> Callable[[pl.DataFrame], pl.DataFrame]:
-    """A user's function of frames, made sure to keep the engine's columns and the types."""
+    """A user's function of frames, made sure to keep the engine's columns and the order."""
 
     def call(frame: pl.DataFrame) -> pl.DataFrame:
         result = function(frame)
         if not isinstance(result, pl.DataFrame):
-            raise VagusError(
+            raise DeclarationError(
                 f"expected map_frames to return a Polars DataFrame, got {type(result).__name__}",
                 where=name,
             )
         missing = [column for column in SYSTEM if column not in result.columns]
         if missing:
-            raise VagusError(
+            raise DeclarationError(
                 f"the frame came back without {', '.join(missing)}",
                 where=name,
                 hint="keep the columns that begin with an underscore: use with_columns, or put "
                 'pl.col("^_.*$") into select',
             )
-        return result.select(empty.columns).cast(empty.schema)
+        # Whatever order the function had use for, later steps judge lateness in that of the batch.
+        return result if result[SEQ].is_sorted() else result.sort(SEQ, maintain_order=True)
 
     return call
 
