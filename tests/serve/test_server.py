@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 import vagus as vg
-from tests.serve.conftest import Driver, Running, reading, wait_until, weather
+from tests.serve.conftest import DEADLINE_S, Driver, Running, reading, wait_until, weather
 from vagus.serve import Server
 from vagus.serve.measures import COUNTERS
 
@@ -73,6 +73,42 @@ def test_the_views_of_an_application_are_there_while_it_is_served(tmp_path: Path
         assert app.views["driver"].scan().rows() == [(7, "Ada")]
     with pytest.raises(vg.errors.VagusError, match="expected a running application"):
         app.views  # noqa: B018
+
+
+def test_a_view_that_is_being_restored_says_so_and_answers_later(tmp_path: Path) -> None:
+    app, go_on = weather(), threading.Event()
+
+    def slowly(_what: str, _done: int, _total: int) -> None:
+        go_on.wait(DEADLINE_S)
+
+    with vg.Client(app, str(tmp_path / "vagus.db")) as client:
+        client.send("driver", Driver(driver_id=1, name="Ada"))
+        server = Server(app, client.hub, port=0).start(progress=slowly)
+        for path in ("/views/driver/1", "/views/driver"):
+            answer = httpx.get(server.url + path)
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+            assert answer.json()["type"] == "urn:vagus:problem:not-ready"
+        views = httpx.get(server.url + "/views").json()["views"]
+        assert [view["rows"] for view in views if view["name"] == "driver"] == [None]
+        go_on.set()
+        wait_until(lambda: httpx.get(server.url + "/views/driver/1").status_code == 200)
+        server.stop()
+
+
+def test_a_failure_is_a_problem_that_points_to_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> bool:
+        raise RuntimeError("out of order")
+
+    with (
+        vg.connect(str(tmp_path / "vagus.db")) as hub,
+        Server(weather(), hub, ready=broken, port=0) as server,
+    ):
+        answer = httpx.get(server.url + "/health/ready")
+        assert answer.status_code == 500
+        assert answer.json()["type"] == "urn:vagus:problem:failed"
+        wait_until(lambda: "out of order" in caplog.text)
 
 
 # Health

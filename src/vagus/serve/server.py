@@ -13,6 +13,7 @@ from vagus.errors import UnknownGroup, VagusError
 from vagus.hub import TopicPartition
 from vagus.hub.schemas import HubRegistry
 from vagus.runtime.metrics import Metrics
+from vagus.runtime.replica import no_progress
 from vagus.streams import Views
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from vagus.runtime.replica import Progress
     from vagus.serve.measures import Counts
     from vagus.streams import App
+
+_MakeServer = Callable[[Any, threading.Event], "uvicorn.Server"]
 
 _LAST_ANSWERS_S = 5  # for requests that are being answered when the server stops
 
@@ -76,15 +79,24 @@ class Server:
         web = _web()
         bound = _bind(self.host, self.port)
         self.port = bound.getsockname()[1]
-        told = {} if progress is None else {"progress": progress}
-        views = self._views = Views(
-            self.app, self.hub, registry or HubRegistry(self.hub), live=True, **told
-        )
-        followed = views.follow_all()
-        self.app.show_views(views)
+        try:
+            self._begin(bound, web, registry or HubRegistry(self.hub), progress or no_progress)
+        except BaseException:
+            bound.close()
+            self.stop()
+            raise
+        return self
+
+    def _begin(
+        self, bound: socket.socket, web: _MakeServer, registry: Registry, progress: Progress
+    ) -> None:
         from vagus.serve.api import create_api
         from vagus.serve.measures import Measures
 
+        views = Views(self.app, self.hub, registry, live=True, progress=progress)
+        self._views = views
+        followed = views.follow_all()
+        self.app.show_views(views)
         counts = Measures(self.app, self.hub, followed, self._metrics)
         api = create_api(self.app.name, followed, counts=counts, ready=self._ready)
         started = threading.Event()
@@ -94,10 +106,8 @@ class Server:
         )
         self._thread.start()
         started.wait()
-        if not self._thread.is_alive():
-            self.stop()
-            raise VagusError("expected the server to start", where=self.url)
-        return self
+        if not self._uvicorn.started:
+            raise VagusError("expected the server to start", where=self.url, hint="see the log")
 
     def stop(self) -> None:
         """Finish what is being answered, and stop. May be called twice."""
@@ -148,7 +158,7 @@ class Server:
         return bool(wanted) and wanted <= owned
 
 
-def _web() -> Callable[[Any, threading.Event], uvicorn.Server]:
+def _web() -> _MakeServer:
     """What makes the web server, with all that it needs imported."""
     try:
         import fastapi  # noqa: F401 - here to say at once what is missing
@@ -164,6 +174,7 @@ def _web() -> Callable[[Any, threading.Event], uvicorn.Server]:
         def __init__(self, api: Any, started: threading.Event) -> None:
             config = uvicorn.Config(
                 api,
+                log_config=None,  # how a program logs is its own business
                 log_level="warning",
                 access_log=False,
                 lifespan="off",
