@@ -85,6 +85,17 @@ class AvroCodec:
 
     # Writing
 
+    def announce(self) -> None:
+        """Register the schemas of a topic that has none yet.
+
+        Tools and other programs then know its types before the first event.
+        """
+        known = set(self._registry.subjects())
+        for schema in self.schemas:
+            subject = self._subjects[schema.name]
+            if subject not in known:
+                self._registry.register(subject, schema.json)
+
     def encode(self, frame: pl.DataFrame, *, name: str | None = None) -> BytesColumn:
         """The rows of a frame as values.
 
@@ -95,6 +106,8 @@ class AvroCodec:
             return self._encode_one(frame, self._named(name or self.schemas[0].name))
         types = types_of(frame, list(self._by_name), self.topic)
         names = types.unique(maintain_order=True).to_list()
+        if not names:
+            return BytesColumn([])
         if len(names) == 1:
             return self._encode_one(frame, self._named(names[0]))
         parts, places = [], []

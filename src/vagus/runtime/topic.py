@@ -99,6 +99,11 @@ class TopicCodec:
 
             self._values = JsonCodec(topic.schemas, topic.name)
 
+    def announce(self) -> None:
+        """Make the topic's types known in the registry, if none are yet."""
+        if isinstance(self._values, AvroCodec):
+            self._values.announce()
+
     def decode(self, records: FetchedRecords) -> DecodedRecords:
         """The records as a frame, in their order, without `_seq`."""
         decoded = self._values.decode(records.values)

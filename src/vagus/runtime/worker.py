@@ -126,6 +126,9 @@ class Worker:
         self._counts = provision(hub, app, topology)
         self._codecs: dict[str, TopicCodec] = {}
         self._topics: dict[str, Topic] = topology.topics()
+        for name, topic in self._topics.items():
+            if not topic.follows_inputs:
+                self._codec(name).announce()
         self._running: dict[tuple[int, int], _Running] = {}
         self._async: asyncio.Runner | None = None
         self._replicas = {
