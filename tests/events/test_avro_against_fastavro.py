@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.events.strategies import schemas_and_values
 from vagus.events import AvroCodec, BytesColumn, MemoryRegistry, RecordSchema
+from vagus.events.scan import suspects
 
 _SLOW = settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
 
@@ -115,6 +116,22 @@ def test_bad_values_are_set_apart_and_the_others_are_read(
     assert decoded.tombstones.tolist() == sorted(gone)
     assert decoded.frame["_row"].to_list() == kept
     assert decoded.frame.drop("_row").to_dicts() == [_expected(schema, values[r]) for r in kept]
+
+
+@_SLOW
+@given(schemas_and_values(), st.data())
+def test_only_values_that_are_not_whole_are_suspected(
+    case: tuple[dict[str, Any], list[Any]], data: st.DataObject
+) -> None:
+    schema, values = case
+    nodes = RecordSchema.parse(json.dumps(schema)).nodes.values()
+    written = _written(schema, 1, values)
+    cut = data.draw(st.sets(st.integers(0, len(written) - 1)))
+    cut = {row for row in cut if len(written[row]) > 5}
+    for row in cut:
+        written[row] = written[row][: data.draw(st.integers(5, len(written[row]) - 1))]
+    found = suspects(BytesColumn(written).to_arrow(), 5, nodes)
+    assert set(found.nonzero()[0].tolist()) == cut
 
 
 @_SLOW

@@ -10,7 +10,15 @@ import pydantic
 import pytest
 
 from vagus.errors import DeclarationError, EncodeError
-from vagus.events import AvroCodec, BytesColumn, Event, JsonCodec, MemoryRegistry, RecordSchema
+from vagus.events import (
+    AvroCodec,
+    BytesColumn,
+    Event,
+    Field,
+    JsonCodec,
+    MemoryRegistry,
+    RecordSchema,
+)
 
 
 class Placed(Event):
@@ -140,6 +148,71 @@ def test_a_decimal_too_large_is_refused_with_its_row() -> None:
     with pytest.raises(EncodeError) as raised:
         _codec("avro", Paid).encode(frame)
     assert raised.value.rows == [1]
+
+
+@both
+@pytest.mark.parametrize(
+    ("column", "values", "rows"),
+    [
+        ("lines", [1.0, 1.5, float("nan"), None], [1, 2]),
+        ("lines", [1, 2**63, 3], [1]),
+        ("amount", [Decimal("1.500"), Decimal("1.505")], [1]),
+    ],
+)
+def test_digits_are_never_cut_off(
+    form: str, column: str, values: list[Any], rows: list[int]
+) -> None:
+    class Line(Event):
+        lines: int | None = None
+        amount: Annotated[Decimal | None, pydantic.Field(max_digits=6, decimal_places=2)] = None
+
+    frame = pl.DataFrame({column: values}, strict=False)
+    with pytest.raises(EncodeError, match="cast the column yourself") as raised:
+        _codec(form, Line).encode(frame)
+    assert raised.value.rows == rows
+
+
+@both
+def test_digits_in_lists_are_not_cut_off_either(form: str) -> None:
+    class Lines(Event):
+        lines: list[int]
+
+    codec = _codec(form, Lines)
+    with pytest.raises(EncodeError) as raised:
+        codec.encode(pl.DataFrame({"lines": [[1.0], [2.0, 2.5]]}))
+    assert raised.value.rows == [1]
+    assert codec.decode(codec.encode(pl.DataFrame({"lines": [[1.0, 2.0]]}))).frame[
+        "lines"
+    ].to_list() == [[1, 2]]
+
+
+@both
+@pytest.mark.parametrize("name", ["_row", "_type"])
+def test_a_field_named_like_a_column_of_ours_is_refused(form: str, name: str) -> None:
+    schema = RecordSchema.build("R", [Field.of(name, pl.String())])
+    with pytest.raises(DeclarationError, match="rename the field"):
+        AvroCodec([schema], MemoryRegistry(), "t") if form == "avro" else JsonCodec([schema], "t")
+
+
+def test_fields_may_have_the_names_of_the_framing() -> None:
+    schema = RecordSchema.build(
+        "R", [Field.of(name, pl.Int64()) for name in ("id", "_id", "magic", "c0")]
+    )
+    codec = AvroCodec([schema], MemoryRegistry(), "t")
+    frame = pl.DataFrame({"id": [1, 2], "_id": [2, None], "magic": [3, 4], "c0": [5, 6]})
+    assert codec.decode(codec.encode(frame)).frame.drop("_row").equals(frame)
+
+
+@both
+def test_a_frame_of_several_types_may_be_empty(form: str) -> None:
+    codec = _codec(form, Placed, Paid)
+    assert codec.encode(_MIXED.clear()).to_list() == []
+
+
+def test_json_that_has_no_form_for_a_year_is_refused() -> None:
+    schema = RecordSchema.build("R", [Field.of("at", pl.Datetime("us", "UTC"))])
+    with pytest.raises(EncodeError, match="1 to 9999"):
+        JsonCodec([schema], "t").encode(pl.DataFrame({"at": [2**62]}))
 
 
 def test_a_datetime_column_without_zone_is_refused() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pyarrow as pa
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["arrow_of", "fit_frame", "raise_bad", "types_of", "union_columns"]
 
+_OURS = {"_row", "_type"}
 _OLDEST = pl.CompatLevel.oldest()
 
 
@@ -31,6 +32,12 @@ def union_columns(schemas: Sequence[RecordSchema], topic: str) -> pl.Schema:
         )
     columns: dict[str, pl.DataType] = {}
     for schema in schemas:
+        for name in _OURS & set(schema.columns):
+            raise DeclarationError(
+                f"expected no field named {name!r}: every frame has a column of that name",
+                where=f"{topic}.{name}",
+                hint="rename the field",
+            )
         for name, dtype in schema.columns.items():
             if columns.setdefault(name, dtype) != dtype:
                 raise DeclarationError(
@@ -84,8 +91,11 @@ def _cast(series: pl.Series, dtype: pl.DataType, topic: str) -> pl.Series:
             hint=str(error),
             rows=list(range(len(series))),
         ) from None
-    if result.null_count() > series.null_count():
-        rows = (result.is_null() & series.is_not_null()).arg_true().to_list()
+    lost = result.is_null() & series.is_not_null()
+    if _may_round(given, dtype):
+        lost |= result.cast(given, strict=False).ne_missing(series)
+    rows = lost.arg_true().to_list()
+    if rows:
         raise EncodeError(
             f"expected {dtype}, got {given} {series[rows[0]]!r} in row {rows[0]}",
             where=where,
@@ -93,6 +103,27 @@ def _cast(series: pl.Series, dtype: pl.DataType, topic: str) -> pl.Series:
             rows=rows,
         )
     return result
+
+
+def _may_round(given: pl.DataType, wanted: pl.DataType) -> bool:
+    """Whether Polars would cut off digits without a word."""
+    if isinstance(given, pl.List | pl.Array) and isinstance(wanted, pl.List):
+        return _may_round(_instance(given.inner), _instance(wanted.inner))
+    if isinstance(given, pl.Struct) and isinstance(wanted, pl.Struct):
+        old = {part.name: _instance(part.dtype) for part in given.fields}
+        return any(
+            _may_round(old[part.name], _instance(part.dtype))
+            for part in wanted.fields
+            if part.name in old
+        )
+    if isinstance(wanted, pl.Decimal):
+        return not isinstance(given, pl.Decimal) or given.scale > wanted.scale
+    return wanted.is_integer() and (given.is_float() or given.is_decimal())
+
+
+def _instance(dtype: Any) -> pl.DataType:
+    made: pl.DataType = dtype() if isinstance(dtype, type) else dtype
+    return made
 
 
 def types_of(frame: pl.DataFrame, names: Sequence[str], topic: str) -> pl.Series:

@@ -175,7 +175,14 @@ class JsonCodec:
 
 
 def _one_by_one(frame: pl.DataFrame, schema: RecordSchema, head: dict[str, str]) -> list[bytes]:
-    rows = frame.to_dicts() if frame.width else [{} for _ in range(frame.height)]
+    try:
+        rows = frame.to_dicts() if frame.width else [{} for _ in range(frame.height)]
+    except (OverflowError, ValueError) as error:
+        raise EncodeError(
+            f"expected values that JSON has a form for: {error}",
+            where=schema.name,
+            hint="the years that can be written are 1 to 9999",
+        ) from None
     changes = {
         column: change
         for column, node in schema.nodes.items()

@@ -172,8 +172,9 @@ def _written(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
 
 
 def _in_years(series: pl.Series) -> bool:
-    """Whether all is in the years that a datetime of Python's can have."""
-    times = series.cast(pl.Datetime("us")) if series.dtype == pl.Date else series
-    times = times.dt.replace_time_zone(None)
-    low, high = times.min(), times.max()
-    return low is None or bool(low >= _FIRST and high <= _LAST)  # type: ignore[operator]
+    """Whether all is in the years that a datetime of Python's can have, in any zone."""
+    if series.dtype == pl.Date:
+        days = series.is_between(_FIRST.date(), _LAST.date())
+    else:
+        days = series.dt.replace_time_zone(None).is_between(_FIRST, _LAST)
+    return days.all()

@@ -49,7 +49,12 @@ def events_of(event_type: type[E], frame: pl.DataFrame) -> list[E]:
     names = [name for name in schema.fields if name in frame.columns]
     columns = []
     for name in names:
-        values = frame[name].to_list()
+        try:
+            values = frame[name].to_list()
+        except (OverflowError, ValueError) as error:  # Polars knows years that Python doesn't
+            raise DecodeError(
+                f"expected values that Python has: {error}", where=f"{schema.name}.{name}"
+            ) from None
         change = to_python(schema.nodes[name])
         if change is not None:
             values = [None if value is None else change(value) for value in values]
@@ -79,7 +84,14 @@ def frame_of(event_type: type[E], events: Sequence[E]) -> pl.DataFrame:
     schema = RecordSchema.of(event_type)
     columns = []
     for name, node in schema.nodes.items():
-        values = [getattr(event, name) for event in events]
+        try:
+            values = [getattr(event, name) for event in events]
+        except AttributeError:
+            other = next(event for event in events if not hasattr(event, name))
+            raise EncodeError(
+                f"expected events of type {schema.name}, got {type(other).__name__}",
+                where=node.where,
+            ) from None
         change = _from_python(node)
         if change is not None:
             values = [None if value is None else change(value) for value in values]

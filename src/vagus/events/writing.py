@@ -39,7 +39,7 @@ class Writer:
         self.topic = topic
         self._id = schema_id
         self._avro = framed_schema(schema, reading=False)
-        self._names = ["_magic", "_id", *schema.nodes]
+        self._names = ["magic", "id", *(f"c{place}" for place in range(len(schema.nodes)))]
 
     def write(self, frame: pl.DataFrame) -> BytesColumn:
         count = frame.height
@@ -64,9 +64,10 @@ class Writer:
 def framed_schema(schema: RecordSchema, *, reading: bool) -> str:
     """What the columnar library is told of a schema, with the framing at its head."""
     names = Names()
-    fields = [{"name": "_magic", "type": "boolean"}, {"name": "_id", "type": "float"}]
+    # The names of the fields could clash with these two.
+    fields = [{"name": "magic", "type": "boolean"}, {"name": "id", "type": "float"}]
     fields += [
-        {"name": name, "type": node.wrapped(node.library_schema(names, reading=reading))}
-        for name, node in schema.nodes.items()
+        {"name": f"c{place}", "type": node.wrapped(node.library_schema(names, reading=reading))}
+        for place, node in enumerate(schema.nodes.values())
     ]
     return json.dumps({"type": "record", "name": "Framed", "fields": fields})
