@@ -23,7 +23,7 @@ import vagus as vg
 from vagus.cli.appfile import load_app
 from vagus.hub import Records, TopicPartition
 
-WAIT_S = 60.0
+WAIT_S = 100.0
 
 APP = """
 import vagus as vg
