@@ -127,6 +127,11 @@ class Store:
             return
         self.newest_ms = max(self.newest_ms, int(changes[TIME].to_physical().to_numpy().max()))
         gone = changes[TOMBSTONE]
+        if self.retention_ms is not None:
+            old = changes[TIME].to_physical() < self.newest_ms - self.retention_ms
+            if old.any():
+                changes = _latest([changes.with_columns(gone | old)], self.place)
+                gone = changes[TOMBSTONE]
         if gone.any():
             self._delete(changes.filter(gone))
             changes = changes.filter(~gone)
