@@ -29,7 +29,14 @@ OLD = "_old"
 
 @dataclass(frozen=True)
 class Aggregate:
-    """An aggregate over a column or expression."""
+    """An aggregate over a column or expression.
+
+    `count`, `mean` and the other functions of that kind make them; `Stream.group_by` and
+    `.window` take them.
+
+    >>> isinstance(mean("speed_kmh"), Aggregate)
+    True
+    """
 
     input: pl.Expr = field(default_factory=lambda: pl.lit(True))
 

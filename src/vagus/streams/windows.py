@@ -19,6 +19,9 @@ class Window:
     """Windows [start, start + size), one beginning every `advance_ms`, counted from 1970.
 
     A record that comes after stream time has passed a window's end by `grace_ms` is late for it.
+
+    >>> Window(size_ms=60_000, advance_ms=60_000)
+    Window(size_ms=60000, advance_ms=60000, grace_ms=0, idle_ms=None)
     """
 
     size_ms: int

@@ -112,10 +112,15 @@ class Housekeeper:
 
         def take(db: sqlite3.Connection) -> bool:
             changed = db.execute(
-                "INSERT INTO lease (name, holder, until) VALUES ('upkeep', ?1, ?2)"
-                " ON CONFLICT DO UPDATE SET holder = ?1, until = ?2"
-                " WHERE holder = ?1 OR until < ?3 OR until > ?3 + ?4",
-                (self._holder, now + LEASE_S, now, 2 * LEASE_S),
+                "INSERT INTO lease (name, holder, until) VALUES ('upkeep', :holder, :until)"
+                " ON CONFLICT DO UPDATE SET holder = :holder, until = :until"
+                " WHERE holder = :holder OR until < :now OR until > :latest",
+                {
+                    "holder": self._holder,
+                    "until": now + LEASE_S,
+                    "now": now,
+                    "latest": now + 2 * LEASE_S,  # beyond it another clock must have been at work
+                },
             )
             return changed.rowcount > 0
 

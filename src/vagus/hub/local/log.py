@@ -101,10 +101,10 @@ def stored(
 ) -> Iterator[tuple[int, FetchedRecords]]:
     """Size and records of each batch from the one that holds `offset` on, read one by one."""
     found = db.execute(
-        "SELECT id, base_offset, last_offset, size, crc, iif(size < ?3, data, NULL) FROM batch"
-        " WHERE partition_id = ?1 AND base_offset >= coalesce((SELECT max(base_offset) FROM batch"
-        " WHERE partition_id = ?1 AND base_offset <= ?2), 0) ORDER BY base_offset",
-        (partition_id, offset, _LARGE_BYTES),
+        "SELECT id, base_offset, last_offset, size, crc, iif(size < :large, data, NULL) FROM batch"
+        " WHERE partition_id = :id AND base_offset >= coalesce((SELECT max(base_offset) FROM batch"
+        " WHERE partition_id = :id AND base_offset <= :offset), 0) ORDER BY base_offset",
+        {"id": partition_id, "offset": offset, "large": _LARGE_BYTES},
     )
     try:
         for row, base, last, size, crc, data in found:
