@@ -45,8 +45,8 @@ log = logging.getLogger("vagus")
 CommitPoint = Literal["read", "processed", "written", "committed"]
 """The points of a turn between which a crash can fall."""
 
-_READ_RECORDS = 65_536
-_READ_BYTES = 8 << 20
+_READ_RECORDS = 131_072
+_READ_BYTES = 16 << 20
 _TRIM_S = 10.0  # how often repartition topics are rid of what was processed
 _BUFFERED_RECORDS = 4 * _READ_RECORDS  # of one partition, while another one lags behind
 
