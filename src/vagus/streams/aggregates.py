@@ -340,7 +340,7 @@ def fold(
     and `dtype` the Polars type of the state. An event for which it raises becomes a dead letter
     and leaves the state as it was, also of other aggregates computed with it.
 
-    &fold("name", lambda s, v: s + len(v), initial=0, dtype=pl.Int64)
+    >>> letters = fold("name", lambda s, v: s + len(v), initial=0, dtype=pl.Int64)
     >>> letters.result("letters").meta.output_name()
     'letters'
     """

@@ -37,7 +37,7 @@ class Client:
     >>> app = vg.App("weather")
     >>> readings = app.topic("reading", Reading, key="sensor")
     >>> with vg.Client(app, ":memory:") as client:
-    ...     client.send(readings, Reading(sensor="roof", celsius=21.5))
+    ...     positions = client.send(readings, Reading(sensor="roof", celsius=21.5))
     ...     client.read(readings).select("sensor", "celsius").row(0)
     ('roof', 21.5)
     """
