@@ -1,7 +1,7 @@
 """Waiting for somebody, in this process or in another one, to commit.
 
-In one process a condition wakes the waiters. For the other processes one of the waiters looks
-at SQLite's counter of changes every few milliseconds, on behalf of all.
+In one process a condition wakes the waiters. For the other processes one of the waiters sleeps on
+SQLite's log file, and looks at its counter of changes, on behalf of all.
 """
 
 from __future__ import annotations
@@ -10,17 +10,19 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from vagus.hub.local.watch import LOOK_S, Watch
+
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
 
     from vagus.hub.local.storage import Storage
 
-# A look costs 0.15 to 0.4 ms of CPU, nearly all of it for waking up: so a process that waits for
-# nothing stays below 1%. Where something has just happened, more is likely to.
-_POLL_BUSY_S = 0.004
-_POLL_IDLE_S = 0.045
+# A commit becomes visible some time after the log is written (a sync lies between), which nobody
+# tells of; and where something has just happened, more is likely to.
+_LOOK_BUSY_S = 0.004
 _BUSY_FOR_S = 0.1
+_LOOK_AGAIN_S = 0.5  # for a commit that took longer than that
 
 
 class Signal:
@@ -34,6 +36,7 @@ class Signal:
         self._connection: sqlite3.Connection | None = None
         self._version = -1
         self._busy_until = 0.0
+        self._watch: Watch | None = None
 
     def watch(self, storage: Storage) -> None:
         """Also wait for the commits of other processes."""
@@ -48,6 +51,8 @@ class Signal:
         with self._condition:
             self._count += 1
             self._condition.notify_all()
+            if self._polling and self._watch is not None:
+                self._watch.wake()
 
     def wait(self, token: int, timeout_s: float, woken: Callable[[], bool]) -> None:
         """Until there was a commit since `token`, or `woken`, or the time is over."""
@@ -63,8 +68,7 @@ class Signal:
                     continue
                 self._polling = True
                 try:
-                    pause = _POLL_BUSY_S if now < self._busy_until else _POLL_IDLE_S
-                    self._condition.wait(min(left, pause))
+                    self._sleep(left, busy=now < self._busy_until)
                     if self._count == token and self._changed():
                         self._count += 1
                         self._condition.notify_all()
@@ -73,6 +77,23 @@ class Signal:
             # Somebody else has to poll now.
             if self._storage is not None:
                 self._condition.notify_all()
+
+    def _sleep(self, left_s: float, *, busy: bool) -> None:
+        """Sleep on the log, without holding the condition."""
+        assert self._storage is not None
+        if self._watch is None:
+            self._watch = Watch(self._storage.path + "-wal")
+            return  # what was written before is not told of: look first
+        watch = self._watch
+        again_s = _LOOK_AGAIN_S if watch.tells else LOOK_S
+        self._condition.release()
+        try:
+            pause_s = min(left_s, _LOOK_BUSY_S if busy else again_s)
+            written = watch.sleep(pause_s, through_writes=busy)
+        finally:
+            self._condition.acquire()
+        if written:
+            self._busy_until = time.monotonic() + _BUSY_FOR_S
 
     def _changed(self) -> bool:
         assert self._storage is not None
@@ -95,3 +116,9 @@ class Signal:
             self._storage = None
             self._count += 1
             self._condition.notify_all()
+            if self._watch is not None:
+                self._watch.wake()
+                while self._polling:  # it sleeps on what is about to be closed
+                    self._condition.wait(_LOOK_BUSY_S)
+                self._watch.close()
+                self._watch = None
