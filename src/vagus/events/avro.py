@@ -162,9 +162,6 @@ class AvroCodec:
         reader = self._reader(int.from_bytes(first[1:HEAD_BYTES], "big"))
         if isinstance(reader, str) or not reader.fast:
             return None
-        flat = reader.read_flat(values.to_arrow())
-        if flat is not None:
-            return Decoded(self._framed(flat, rows, reader.target.name), gone, [])
         data = values.to_list()
         columns = reader.read_all(data)
         if columns is None:

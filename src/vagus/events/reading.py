@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyruhvro
 
 from vagus.events.evolve import frame_of, resolve_record
-from vagus.events.flat import FlatReader
 from vagus.events.nodes import BadRows
 from vagus.events.scan import suspects
 from vagus.events.single import SingleReader
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["Origin", "Reader", "without"]
 
 _FEW = 16  # values among which a bad one is looked for one by one
-_FLAT_FROM = 512  # values; below it the columnar library is quicker
-_FLAT_MISSES_MAX = 8  # in a row: then these values are of a kind that it isn't made for
 _Piece = tuple[list[pa.Array], "NDArray[np.int64]"]
 
 
@@ -53,28 +50,12 @@ class Reader:
         self._id_bits = int.from_bytes(schema_id.to_bytes(4, "big"), "little")
         self._avro = framed_schema(writer, reading=True)
         self._single = SingleReader(writer)
-        plain = self._same and all(FlatReader.can_read(node) for node in writer.nodes.values())
-        self._flat = FlatReader(schema_id, writer.nodes.values()) if plain else None
-        self._flat_misses = 0
         self._resolve([pa.nulls(0, node.logical) for node in writer.nodes.values()], 0, BadRows())
 
     def _resolve(self, columns: list[pa.Array], count: int, bad: BadRows) -> list[pa.Array]:
         if self._same:
             return columns
         return resolve_record(self._writer, self.target, columns, count, bad)
-
-    def read_flat(self, array: pa.BinaryArray) -> pl.DataFrame | None:
-        """The frame in the quickest way there is, or None if that can't be gone."""
-        if self._flat is None or len(array) < _FLAT_FROM:
-            return None
-        columns = self._flat.read(array)
-        if columns is None:
-            self._flat_misses += 1
-            if self._flat_misses == _FLAT_MISSES_MAX:
-                self._flat = None
-            return None
-        self._flat_misses = 0
-        return frame_of(columns, self.target.columns, len(array))
 
     def read_all(self, data: list[bytes | None]) -> list[pa.Array] | None:
         """The columns in storage form, or None if a value is unsound or has another id."""
