@@ -90,7 +90,26 @@ class GroupInfo:
         return {tp: max(0, self.ends[tp] - at) for tp, at in self.positions.items()}
 
 
-class Reader(ABC):
+class Closing(ABC):
+    """Something that is closed at the end of a `with`."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of everything. May be called twice."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Reader(Closing):
     """Reads partitions from positions of its own. Used by one thread at a time."""
 
     @abstractmethod
@@ -128,21 +147,6 @@ class Reader(ABC):
     @abstractmethod
     def wakeup(self) -> None:
         """Make a waiting `read`, or the next one, return at once. May be called by any thread."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Let go of everything. May be called twice."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class Transaction(ABC):
@@ -200,7 +204,7 @@ class Member(Reader):
         """A transaction for outputs and this member's positions. One at a time."""
 
 
-class Hub(ABC):
+class Hub(Closing):
     """Where topics live. Safe to use from several threads."""
 
     @property
@@ -307,14 +311,3 @@ class Hub(ABC):
     @abstractmethod
     def close(self) -> None:
         """Finish pending appends and let go of everything. May be called twice."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

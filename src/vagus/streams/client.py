@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from vagus.errors import EncodeError, TopicExists
 from vagus.events import Event
 from vagus.hub import Records, TopicPartition, connect
+from vagus.hub.contract import Closing
 from vagus.hub.schemas import HubRegistry
 from vagus.runtime.frame import KEY, TIME, TIME_TYPE, TOMBSTONE
 from vagus.runtime.topic import WINDOW_START, Topic, TopicCodec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from types import TracebackType
 
     from vagus.events import Metadata, Registry
     from vagus.hub import Acks, Hub
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from vagus.streams.flow import Flow
 
 
-class Client:
+class Client(Closing):
     """Typed access to a hub's topics, as an application declares them.
 
     Topics that are missing are created when they are first sent to.
@@ -143,17 +143,6 @@ class Client:
         """Close the hub, if it was opened here."""
         if self._own:
             self.hub.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vagus.hub import connect
+from vagus.hub.contract import Closing
 from vagus.hub.schemas import HubRegistry
 from vagus.runtime.deadletters import DeadLetter, dead_letters, replay
 from vagus.runtime.metrics import Metrics
@@ -17,7 +18,6 @@ from vagus.streams.views import Views
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from types import TracebackType
 
     import polars as pl
     from numpy.typing import NDArray
@@ -34,7 +34,7 @@ class Crash(Exception):
     """Stands for the death of a worker's process."""
 
 
-class Harness:
+class Harness(Closing):
     """Runs an application in a test.
 
     `send` appends events and lets the application process them, `read` gives what is in a topic,
@@ -162,17 +162,6 @@ class Harness:
         self.app.show_views(None)
         self._views.close()
         self.hub.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _clock(self) -> float:
         return self._now_s
