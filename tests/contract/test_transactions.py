@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import pytest
 
 from tests.contract.hubs import HubUnderTest, all_values, read_values, records, settle
 from vagus.errors import Fenced, HubError, UnknownTopic
-from vagus.hub import Hub, Member, TopicConfig, TopicPartition
+from vagus.hub import Hub, Member, Records, TopicConfig, TopicPartition
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Batch = tuple[TopicPartition, Records]
 
 IN, OUT, ALSO = (TopicPartition(name, 0) for name in ("in", "out", "also"))
 
@@ -142,3 +151,56 @@ def test_transactions_of_different_ids_do_not_fence_each_other(hub: Hub) -> None
     one.commit()
     other.commit()
     assert all_values(hub, [OUT]) == {OUT: [b"x", b"x"]}
+
+
+def test_outputs_can_say_where_others_came_to_lie(hub: Hub, member: Member) -> None:
+    hub.append([(OUT, records([b"before"]))])
+    transaction = member.begin()
+    transaction.append([(OUT, records([b"a", b"b"]))], located=True)
+    transaction.append([(OUT, records([b"other"])), (IN, records([b"4"]))])
+    transaction.append([(OUT, records([b"c"]))], located=True)
+    told = []
+
+    def then(places: Mapping[TopicPartition, NDArray[np.int64]]) -> list[Batch]:
+        told.append({partition: offsets.tolist() for partition, offsets in places.items()})
+        return [(ALSO, records([str(places[OUT].tolist()).encode()]))]
+
+    transaction.commit({IN: 1}, then=then)
+    values = {b"a": 0, b"b": 0, b"c": 0}
+    with hub.reader({OUT: 0}) as reader:
+        while not values[b"c"]:
+            for got in reader.read(wait_s=1.0):
+                for value, offset in zip(got.values.to_list(), got.offsets.tolist(), strict=True):
+                    if value in values:
+                        values[value] = offset
+    assert told == [{OUT: list(values.values())}]
+    assert all_values(hub, [ALSO]) == {ALSO: [str(list(values.values())).encode()]}
+    assert hub.committed("g", [IN]) == {IN: 1}
+
+
+def test_nothing_is_written_if_the_outputs_that_follow_fail(hub: Hub, member: Member) -> None:
+    def then(_: Mapping[TopicPartition, NDArray[np.int64]]) -> list[Batch]:
+        raise ZeroDivisionError
+
+    transaction = member.begin()
+    transaction.append([(OUT, records([b"lost"]))], located=True)
+    with pytest.raises(ZeroDivisionError):
+        transaction.commit({IN: 1}, then=then)
+    transaction.abort()
+    transaction = member.begin()
+    transaction.append([(OUT, records([b"kept"]))])
+    transaction.commit({IN: 2})
+    assert all_values(hub, [OUT]) == {OUT: [b"kept"]}
+    assert hub.committed("g", [IN]) == {IN: 2}
+
+
+def test_nothing_is_written_if_the_outputs_that_follow_are_refused(
+    hub: Hub, member: Member
+) -> None:
+    transaction = member.begin()
+    transaction.append([(OUT, records([b"lost"]))], located=True)
+    with pytest.raises(UnknownTopic):
+        transaction.commit({IN: 1}, then=lambda _: [(TopicPartition("no", 0), records([b"x"]))])
+    transaction.abort()
+    assert all_values(hub, [OUT]) == {OUT: []}
+    assert hub.committed("g", [IN]) == {}

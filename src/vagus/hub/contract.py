@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from vagus.hub.records import FetchedRecords, Records, TopicPartition
 
 Acks = Literal["none", "leader", "all"]
@@ -149,21 +152,36 @@ class Reader(Closing):
         """Make a waiting `read`, or the next one, return at once. May be called by any thread."""
 
 
+Then = Callable[
+    [Mapping["TopicPartition", "NDArray[np.int64]"]], Sequence[tuple["TopicPartition", "Records"]]
+]
+"""Given where outputs came to lie, makes further outputs."""
+
+
 class Transaction(ABC):
     """Outputs and positions that become visible together, or not at all."""
 
     @abstractmethod
-    def append(self, batches: Sequence[tuple[TopicPartition, Records]]) -> None:
-        """Add outputs. Nobody sees them before the commit."""
+    def append(
+        self, batches: Sequence[tuple[TopicPartition, Records]], *, located: bool = False
+    ) -> None:
+        """Add outputs. Nobody sees them before the commit.
+
+        The commit tells its `then` the offsets of those that are `located`.
+        """
 
     @abstractmethod
-    def commit(self, positions: Mapping[TopicPartition, int] | None = None) -> None:
+    def commit(
+        self, positions: Mapping[TopicPartition, int] | None = None, *, then: Then | None = None
+    ) -> None:
         """Make the outputs visible and move the group's positions on, in one step.
 
-        `positions` are the offsets to be read next; only a member's transaction has them. On
-        return all is as durable as `acks="all"` makes it. Raises Fenced if this member was
-        replaced (its session ended, or a newer transaction of the same id began); then nothing
-        was written.
+        `positions` are the offsets to be read next; only a member's transaction has them. `then`
+        is called once with the offsets of the located outputs, for each partition in the order in
+        which they were appended, and what it returns is written in the same step; what it raises
+        is raised, and nothing was written. On return all is as durable as `acks="all"` makes it.
+        Raises Fenced if this member was replaced (its session ended, or a newer transaction of
+        the same id began); then nothing was written.
         """
 
     @abstractmethod

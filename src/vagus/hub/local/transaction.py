@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from vagus.errors import HubError
 from vagus.hub.contract import Transaction
 from vagus.hub.local import log, topics
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
+    from vagus.hub.contract import Then
     from vagus.hub.local.hub import LocalHub
     from vagus.hub.records import Records
 
@@ -34,19 +39,25 @@ class LocalTransaction(Transaction):
         self._guard = guard
         self._store = store
         self._outputs: log.Encoded = []
+        self._located: list[bool] = []  # for each entry of the outputs
         self._nbytes = 0
         self.open = True
 
-    def append(self, batches: Sequence[tuple[TopicPartition, Records]]) -> None:
+    def append(
+        self, batches: Sequence[tuple[TopicPartition, Records]], *, located: bool = False
+    ) -> None:
         self._check_open()
         with self._hub.storage.reading() as db:
             for partition in {TopicPartition(*tp) for tp, _ in batches}:
                 topics.place(db, partition)
         encoded, nbytes = log.encode(batches)
         self._outputs += encoded
+        self._located += [located] * len(encoded)
         self._nbytes += nbytes
 
-    def commit(self, positions: Mapping[TopicPartition, int] | None = None) -> None:
+    def commit(
+        self, positions: Mapping[TopicPartition, int] | None = None, *, then: Then | None = None
+    ) -> None:
         self._check_open()
         moved = dict(positions or {})
         if moved and self._store is None:
@@ -55,22 +66,43 @@ class LocalTransaction(Transaction):
                 where="commit",
                 hint="only the transaction of a group's member (`Member.begin`) has positions",
             )
-        outputs = self._outputs
+        outputs, located = self._outputs, self._located
         self.open = False
-        self._outputs = []
+        self._outputs, self._located = [], []
         written_at = self._hub.now_ms()
 
         def write(db: sqlite3.Connection) -> None:
             self._guard(db, moved)
-            log.append(db, outputs, written_at)
+            firsts = log.append(db, outputs, written_at)
+            if then is not None:
+                places = _places(outputs, firsts, located)
+                log.append(db, log.encode(then(places))[0], written_at)
             if moved and self._store is not None:
                 self._store(db, moved)
 
-        self._hub.committer.submit(write, nbytes=self._nbytes)
+        if then is None:
+            self._hub.committer.submit(write, nbytes=self._nbytes)
+            return
+        failures: list[Exception] = []
+
+        def write_or_undo(db: sqlite3.Connection) -> None:
+            # What `then` does may fail when the outputs are written already: they alone are taken
+            # back, not the work of others that share the commit.
+            db.execute("SAVEPOINT outputs")
+            try:
+                write(db)
+            except Exception as error:  # noqa: BLE001 - raised below, on the caller's thread
+                db.execute("ROLLBACK TO outputs")
+                failures.append(error)
+            db.execute("RELEASE outputs")
+
+        self._hub.committer.submit(write_or_undo, nbytes=self._nbytes)
+        if failures:
+            raise failures[0]
 
     def abort(self) -> None:
         self.open = False
-        self._outputs = []
+        self._outputs, self._located = [], []
 
     def _check_open(self) -> None:
         self._hub.check_usable()
@@ -80,3 +112,15 @@ class LocalTransaction(Transaction):
                 where="transaction",
                 hint="begin another",
             )
+
+
+def _places(
+    outputs: log.Encoded, firsts: Sequence[int], located: Sequence[bool]
+) -> dict[TopicPartition, NDArray[np.int64]]:
+    """The offsets of the located outputs, for each partition in their order."""
+    found: dict[TopicPartition, list[NDArray[np.int64]]] = {}
+    for (partition, parts), first, wanted in zip(outputs, firsts, located, strict=True):
+        if wanted:
+            count = sum(part.last_delta + 1 for part in parts)
+            found.setdefault(partition, []).append(np.arange(first, first + count))
+    return {partition: np.concatenate(parts) for partition, parts in found.items()}
