@@ -1,0 +1,1 @@
+"""Services: commands, aggregates, views of events, and what follows from them."""
