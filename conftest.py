@@ -16,6 +16,8 @@ settings.register_profile(
 )
 settings.load_profile("vagus")
 
+pytest_plugins = ["tests.kafka.fixtures"]
+
 
 @pytest.fixture(autouse=True)
 def _own_surroundings(
