@@ -230,6 +230,11 @@ class Hub(Closing):
     def url(self) -> str:
         """What `vagus.hub.connect` was given to reach this hub."""
 
+    @property
+    def commit_interval_s(self) -> float:
+        """How long a worker is to gather work for one commit: 0 where a commit costs little."""
+        return 0.0
+
     # Topics
 
     @abstractmethod

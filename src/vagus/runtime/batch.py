@@ -15,11 +15,11 @@ from vagus.errors import VagusError
 from vagus.runtime.frame import SEQ
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from vagus.hub import FetchedRecords
+    from vagus.hub import FetchedRecords, Records, TopicPartition
     from vagus.runtime.metrics import Metrics
     from vagus.runtime.store import Store
 
@@ -128,9 +128,25 @@ def origin(read: FetchedRecords, row: int) -> Origin:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Records that say where a batch's outputs came to lie.
+
+    `write` is called before the commit completes with the offsets of what this batch of this task
+    wrote to its partition of `topic`, in the order of the rows; the records that it returns are
+    part of the same commit.
+    """
+
+    topic: str
+    write: Callable[[NDArray[np.int64]], Sequence[tuple[TopicPartition, Records]]]
+
+
 @dataclass
 class Batch:
-    """What the steps of a task share while they process one batch."""
+    """What the steps of a task share while they process one batch.
+
+    A step sets `urgent` if somebody waits for the outcome: then the commit comes at once.
+    """
 
     origins: Origins
     metrics: Metrics
@@ -141,6 +157,9 @@ class Batch:
     run_async: Callable[[Coroutine[Any, Any, Any]], Any] = asyncio.run
     failures: list[Failure] = field(default_factory=list)
     side: dict[str, pl.DataFrame] = field(default_factory=dict)  # frames for steps by name
+    now_ms: int = 0
+    answers: list[Answer] = field(default_factory=list)
+    urgent: bool = False
 
     def fail(self, seq: int, step: str, error: BaseException, *, tries: int = 1) -> None:
         """Set a record apart."""

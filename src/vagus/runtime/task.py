@@ -31,6 +31,7 @@ class Task:
             step.name: step.make({spec.name: stores[spec.name] for spec in step.stores})
             for step in sub.steps
         }
+        self._timed = [name for name, call in self._process.items() if hasattr(call, "due_ms")]
         self._empty = {
             node.name: node.empty for node in sub.nodes if isinstance(node, (Source, Step))
         }
@@ -39,6 +40,23 @@ class Task:
         topics = sorted((s.topic for s in sub.sources), key=lambda t: t.config.cleanup == "delete")
         self.inputs = [TopicPartition(topic.name, partition) for topic in topics]
         self.idle_s = min((s.idle_s for s in sub.steps if s.idle_s is not None), default=None)
+
+    @property
+    def due_ms(self) -> int | None:
+        """When a step wants to be called though nothing came, in milliseconds since 1970."""
+        return min(self._due.values(), default=None)
+
+    def is_due(self, now_ms: int) -> bool:
+        """Whether a step is to be called now though nothing came."""
+        return any(due <= now_ms for due in self._due.values())
+
+    @property
+    def _due(self) -> dict[str, int]:
+        return {
+            name: due
+            for name in self._timed
+            if (due := self._process[name].due_ms) is not None  # type: ignore[attr-defined]
+        }
 
     def process(
         self,
@@ -49,6 +67,7 @@ class Task:
         """Take a frame for each topic through all nodes, or through `nodes` only."""
         done: dict[str, pl.DataFrame] = {}
         outputs: Outputs = []
+        timers = {name for name, due in self._due.items() if due <= batch.now_ms}
         for node in self.sub.nodes:
             if nodes is not None and node not in nodes:
                 continue
@@ -61,6 +80,7 @@ class Task:
                 busy = (
                     batch.idle_s > 0
                     or node.name in batch.side
+                    or node.name in timers
                     or any(frame.height for frame in inputs)
                 )
                 done[node.name] = self._process[node.name](inputs, batch) if busy else node.empty

@@ -71,7 +71,8 @@ class Step(Node):
     `make` is called once for each task with its stores, and gives what the step does there.
     `meaning` is what must not change while state is kept under the step's name. `broadcast`
     names the tables that the step looks up in full. A step with `idle_s` is also called, with
-    empty frames, once its task's input has been silent for that long.
+    empty frames, once its task's input has been silent for that long; one whose function has an
+    attribute `due_ms` that isn't None, when that time (in ms since 1970) has come.
     """
 
     make: Callable[[Mapping[str, Store]], Process] = field(kw_only=True)

@@ -1,9 +1,10 @@
 """The worker: one loop that takes a batch, computes, and commits.
 
 This is the only place where data moves. Each turn reads the partitions that this member of the
-application's group owns, takes what can be processed through the tasks, and commits positions,
-outputs, state changes and dead letters in one transaction. If anything fails before the commit is
-done, nothing of the turn has happened, and a new worker starts from the last commit.
+application's group owns and takes what can be processed through the tasks. Positions, outputs,
+state changes and dead letters are committed in one transaction, after each turn, or after several
+where a commit is expensive and nobody waits for it. If anything fails before the commit is done,
+nothing since the last one has happened, and a new worker starts from there.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import polars as pl
 
 from vagus.errors import DeclarationError, EncodeError, VagusError
 from vagus.events import Metadata
 from vagus.hub import Records, TopicPartition
-from vagus.runtime.batch import Batch, Failure, Origin, Origins, Retry, Stopped
+from vagus.runtime.batch import Answer, Batch, Failure, Origin, Origins, Retry, Stopped
 from vagus.runtime.deadletters import dead_letter_topic, to_records
 from vagus.runtime.frame import SEQ
 from vagus.runtime.intake import Intake, Rank, Replay, TaskInput, by_time
@@ -31,12 +33,12 @@ from vagus.runtime.task import Outputs, Task
 from vagus.runtime.topic import TopicCodec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping
 
-    import numpy as np
+    from numpy.typing import NDArray
 
     from vagus.events import Registry
-    from vagus.hub import FetchedRecords, Hub, Member
+    from vagus.hub import FetchedRecords, Hub, Member, Transaction
     from vagus.runtime.topic import Topic
     from vagus.runtime.topology import SubTopology, Topology
 
@@ -53,11 +55,17 @@ _BUFFERED_RECORDS = 4 * _READ_RECORDS  # of one partition, while another one lag
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a worker does when an event can't be processed, and how it takes part in its group."""
+    """What a worker does when an event can't be processed, when it commits, and its session.
+
+    A commit comes when `commit_interval_s` has passed since the last one (None for what suits the
+    hub) or `commit_bytes` of outputs are waiting, and at once if somebody waits for it.
+    """
 
     on_error: Literal["dead-letter", "stop"] = "dead-letter"
     retry: Retry = field(default_factory=Retry)
     session_timeout_s: float = 45.0
+    commit_interval_s: float | None = None
+    commit_bytes: int = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +92,53 @@ class _Running:
 
 @dataclass(slots=True)
 class _Turn:
-    """What one turn is to commit."""
+    """What one turn adds to the commit."""
 
-    batches: dict[TopicPartition, list[Records]] = field(default_factory=dict)
+    outputs: dict[tuple[TopicPartition, bool], list[Records]] = field(default_factory=dict)
     positions: dict[TopicPartition, int] = field(default_factory=dict)
     dead: list[tuple[Failure, Origin]] = field(default_factory=list)
-    metrics: Metrics = field(default_factory=Metrics)  # counted only if the commit succeeds
+    metrics: Metrics = field(default_factory=Metrics)
+    answers: list[_Answer] = field(default_factory=list)
+    urgent: bool = False
     busy: bool = False
 
-    def write(self, partition: TopicPartition, records: Records) -> None:
-        self.batches.setdefault(partition, []).append(records)
+    def write(self, partition: TopicPartition, records: Records, *, located: bool = False) -> None:
+        self.outputs.setdefault((partition, located), []).append(records)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """An answer, and which of the located outputs of a partition it is about."""
+
+    answer: Answer
+    partition: TopicPartition
+    start: int
+    count: int
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What waits for the commit."""
+
+    transaction: Transaction
+    since_s: float
+    positions: dict[TopicPartition, int] = field(default_factory=dict)
+    metrics: Metrics = field(default_factory=Metrics)  # counted only if the commit succeeds
+    answers: list[_Answer] = field(default_factory=list)
+    nbytes: int = 0
+    urgent: bool = False
+
+    def answer(
+        self, places: Mapping[TopicPartition, NDArray[np.int64]]
+    ) -> list[tuple[TopicPartition, Records]]:
+        """The answers, now that it is known where the outputs lie."""
+        found: dict[TopicPartition, list[Records]] = {}
+        nowhere = np.empty(0, dtype=np.int64)
+        for one in self.answers:
+            offsets = places.get(one.partition, nowhere)[one.start : one.start + one.count]
+            for partition, records in one.answer.write(offsets):
+                found.setdefault(partition, []).append(records)
+        return [(partition, Records.concat(parts)) for partition, parts in found.items()]
 
 
 class Worker:
@@ -130,6 +175,10 @@ class Worker:
             if not topic.follows_inputs:
                 self._codec(name).announce()
         self._running: dict[tuple[int, int], _Running] = {}
+        self._pending: _Pending | None = None
+        self._located: dict[TopicPartition, int] = {}  # outputs since the last commit
+        wanted_s = self._policy.commit_interval_s
+        self._interval_s = hub.commit_interval_s if wanted_s is None else wanted_s
         self._async: asyncio.Runner | None = None
         self._replicas = {
             name: Replica(hub, topic, registry, metrics=self.metrics, progress=self._seams.progress)
@@ -155,16 +204,20 @@ class Worker:
         try:
             while not self._stopping:
                 self.turn(wait_s=self._patience())
+            self.commit()
         finally:
             self.close()
 
     def stop(self) -> None:
-        """Finish the turn at hand, and no other. May be called by any thread."""
+        """Finish the turn at hand and commit. May be called by any thread."""
         self._stopping = True
         self._member.wakeup()
 
     def close(self) -> None:
-        """Leave the group."""
+        """Leave the group. What is not committed is forgotten."""
+        if self._pending is not None:
+            self._pending.transaction.abort()
+            self._pending = None
         self._member.close()
         for replica in self._replicas.values():
             replica.close()
@@ -179,7 +232,7 @@ class Worker:
         return self._member.assignment
 
     def turn(self, *, wait_s: float = 0.0) -> bool:
-        """Take a batch, compute, commit; whether there was anything to do."""
+        """Take a batch, compute, commit if it is time; whether there was anything to do."""
         reads = self._member.read(max_records=_READ_RECORDS, max_bytes=_READ_BYTES, wait_s=wait_s)
         self._seams.at("read")
         for replica in self._replicas.values():
@@ -196,7 +249,9 @@ class Worker:
             else:
                 self._idle(running, turn, behind)
         if turn.busy:
-            self._commit(turn)
+            self._write_out(turn)
+        if self._is_due():
+            self.commit()
         self._throttle()
         return turn.busy or bool(reads)
 
@@ -231,19 +286,25 @@ class Worker:
         self._write(task, task.process({replay.topic: replay.frame}, batch, nodes), batch, turn)
 
     def _idle(self, running: _Running, turn: _Turn, behind: Collection[TopicPartition]) -> None:
-        idle_s = running.task.idle_s
-        if idle_s is None or running.idle_told or any(tp in behind for tp in running.task.inputs):
+        """Do what is due although nothing came: close windows of silent inputs, fire timers."""
+        task, now_s = running.task, self._seams.clock()
+        silent_s = now_s - running.last_input_s
+        silent = (
+            task.idle_s is not None
+            and silent_s >= task.idle_s
+            and not running.idle_told
+            and not any(tp in behind for tp in task.inputs)
+        )
+        if not silent and not task.is_due(int(now_s * 1000)):
             return
-        silent_s = self._seams.clock() - running.last_input_s
-        if silent_s < idle_s:
-            return
-        running.idle_told = True
         batch = self._batch(Origins(), turn)
-        batch.idle_s = silent_s
-        outputs = running.task.process({}, batch)
-        self._write(running.task, outputs, batch, turn)
-        self._log_changes(running.task, turn)
-        turn.busy = turn.busy or bool(turn.batches)
+        if silent:
+            running.idle_told = True
+            batch.idle_s = silent_s
+        outputs = task.process({}, batch)
+        self._write(task, outputs, batch, turn)
+        self._log_changes(task, turn)
+        turn.busy = turn.busy or bool(turn.outputs)
 
     def _batch(self, origins: Origins, turn: _Turn) -> Batch:
         return Batch(
@@ -253,6 +314,7 @@ class Worker:
             retry=self._policy.retry,
             sleep=self._seams.sleep,
             run_async=self._run_async,
+            now_ms=int(self._seams.clock() * 1000),
         )
 
     def _run_async(self, coroutine: Any) -> Any:
@@ -263,6 +325,12 @@ class Worker:
     # Outputs
 
     def _write(self, task: Task, outputs: Outputs, batch: Batch, turn: _Turn) -> None:
+        located = {
+            TopicPartition(answer.topic, task.partition): self._located.get(
+                TopicPartition(answer.topic, task.partition), 0
+            )
+            for answer in batch.answers
+        }
         for sink, frame in outputs:
             topic = sink.topic
             if not topic.follows_inputs:
@@ -270,13 +338,22 @@ class Worker:
             for number, records, seqs in self._encode(sink.name, topic, task, frame, batch):
                 if batch.origins.has_headers:
                     records = _with_headers(records, seqs, batch, same_event=topic.follows_inputs)
-                turn.write(TopicPartition(topic.name, number), records)
+                partition = TopicPartition(topic.name, number)
+                turn.write(partition, records, located=partition in located)
+                if partition in located:
+                    self._located[partition] = self._located.get(partition, 0) + len(records)
+        for answer in batch.answers:
+            partition = TopicPartition(answer.topic, task.partition)
+            start = located[partition]
+            count = self._located.get(partition, 0) - start
+            turn.answers.append(_Answer(answer, partition, start, count))
+        turn.urgent = turn.urgent or batch.urgent
         for failure in batch.failures:
             turn.dead.append((failure, batch.origins[failure.seq]))
 
     def _encode(
         self, step: str, topic: Topic, task: Task, frame: pl.DataFrame, batch: Batch
-    ) -> list[tuple[int, Records, np.ndarray[Any, Any]]]:
+    ) -> list[tuple[int, Records, NDArray[Any]]]:
         codec, count = self._codec(topic.name), self._counts[topic.name]
         try:
             pieces = codec.encode(frame, count, unkeyed_partition=task.partition)
@@ -294,7 +371,8 @@ class Worker:
             records = self._codec(spec.topic.name).records(rows)
             turn.write(TopicPartition(spec.topic.name, task.partition), records)
 
-    def _commit(self, turn: _Turn) -> None:
+    def _write_out(self, turn: _Turn) -> None:
+        """Add what a turn did to what waits for the commit."""
         self._seams.at("processed")
         if turn.dead and self._policy.on_error == "stop":
             failure, origin = turn.dead[0]
@@ -310,17 +388,46 @@ class Worker:
             for failure, _ in turn.dead:
                 turn.metrics.add("dead_letters", failure.step)
                 log.warning("step %s: %s (now a dead letter)", failure.step, failure.error)
-        transaction = self._member.begin()
-        try:
-            transaction.append([(tp, Records.concat(parts)) for tp, parts in turn.batches.items()])
-            self._seams.at("written")
-            transaction.commit(turn.positions)
-        except BaseException:
-            transaction.abort()
-            raise
-        self._trim(turn.positions)
-        turn.metrics.add("commits", self.app)
-        self.metrics.merge(turn.metrics)
+        if self._pending is None:
+            self._pending = _Pending(self._member.begin(), self._seams.clock())
+        pending = self._pending
+        for located in (True, False):
+            batches = [
+                (partition, Records.concat(parts))
+                for (partition, known), parts in turn.outputs.items()
+                if known is located
+            ]
+            if batches:
+                pending.transaction.append(batches, located=located)
+                pending.nbytes += sum(records.nbytes for _, records in batches)
+        pending.positions.update(turn.positions)
+        pending.metrics.merge(turn.metrics)
+        pending.answers += turn.answers
+        pending.urgent = pending.urgent or turn.urgent
+        self._seams.at("written")
+
+    def _is_due(self) -> bool:
+        """Whether what waits is to be committed now."""
+        pending = self._pending
+        return pending is not None and (
+            pending.urgent
+            or pending.nbytes >= self._policy.commit_bytes
+            or self._seams.clock() - pending.since_s >= self._interval_s
+        )
+
+    def commit(self) -> None:
+        """Make what waits for it happen, in one step."""
+        pending = self._pending
+        if pending is None:
+            return
+        pending.transaction.commit(
+            pending.positions, then=pending.answer if pending.answers else None
+        )
+        self._pending = None
+        self._located.clear()
+        self._trim(pending.positions)
+        pending.metrics.add("commits", self.app)
+        self.metrics.merge(pending.metrics)
         self._seams.at("committed")
 
     def _trim(self, committed: dict[TopicPartition, int]) -> None:
@@ -359,7 +466,7 @@ class Worker:
         self._running[sub.number, number] = _Running(task, intake, self._seams.clock())
 
     def _revoked(self, partitions: Collection[TopicPartition]) -> None:
-        # Every turn commits before it ends, so that nothing is under way here.
+        self.commit()
         gone = set(partitions)
         self._paused -= gone
         for at, running in list(self._running.items()):
@@ -380,12 +487,20 @@ class Worker:
             self._paused = full
 
     def _patience(self) -> float:
-        """How long a read may wait: until the next task is due to be told that it is idle."""
+        """How long a read may wait: until the next thing that is due though nothing comes."""
+        now_s = self._seams.clock()
         due = [
-            running.last_input_s + running.task.idle_s - self._seams.clock()
+            running.last_input_s + running.task.idle_s - now_s
             for running in self._running.values()
             if running.task.idle_s is not None and not running.idle_told
         ]
+        due += [
+            running.task.due_ms / 1000 - now_s
+            for running in self._running.values()
+            if running.task.due_ms is not None
+        ]
+        if self._pending is not None:
+            due.append(self._pending.since_s + self._interval_s - now_s)
         return max(0.0, min([1.0, *due]))
 
     def _codec(self, topic: str) -> TopicCodec:
@@ -395,7 +510,7 @@ class Worker:
 
 
 def _with_headers(
-    records: Records, seqs: np.ndarray[Any, Any], batch: Batch, *, same_event: bool
+    records: Records, seqs: NDArray[Any], batch: Batch, *, same_event: bool
 ) -> Records:
     headers = batch.origins.headers(seqs)
     if not same_event:

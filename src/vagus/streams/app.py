@@ -39,7 +39,9 @@ class App:
     Declaring an application does no I/O: it can be imported, drawn and tested without a hub.
     `name` is its consumer group, and the beginning of the names of its own topics. `on_error`
     says what becomes of an event that can't be processed: it is set apart among the dead letters,
-    or the application stops. `retry` says how often your functions are tried before that.
+    or the application stops. `retry` says how often your functions are tried before that. Work is
+    gathered for a commit until `commit_interval` has passed or `commit_bytes` of outputs wait;
+    by default for as long as suits the hub: not at all on the embedded one.
 
     >>> import vagus as vg
     >>> vg.App("fleet").name
@@ -52,6 +54,8 @@ class App:
         *,
         on_error: Literal["dead-letter", "stop"] = "dead-letter",
         retry: Retry | None = None,
+        commit_interval: Duration | None = None,
+        commit_bytes: int = 64 << 20,
     ) -> None:
         if not _NAME.fullmatch(name):
             raise DeclarationError(
@@ -63,7 +67,16 @@ class App:
                 f"expected on_error='dead-letter' or 'stop', got {on_error!r}", where=name
             )
         self.name = name
-        self.policy = Policy(on_error=on_error, retry=retry or Retry())
+        if commit_bytes < 1:
+            raise DeclarationError(f"expected commit_bytes of 1 or more, got {commit_bytes}")
+        self.policy = Policy(
+            on_error=on_error,
+            retry=retry or Retry(),
+            commit_interval_s=None
+            if commit_interval is None
+            else duration_ms(commit_interval) / 1e3,
+            commit_bytes=commit_bytes,
+        )
         self._topology = Topology()
         self._topics: dict[str, Topic] = {}
         self._tables: dict[str, Topic] = {}

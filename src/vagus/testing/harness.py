@@ -93,6 +93,7 @@ class Harness(Closing):
         while True:
             try:
                 if not self.worker.turn():
+                    self.worker.commit()
                     break
             except Crash:
                 self.restart()
