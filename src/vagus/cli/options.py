@@ -9,7 +9,11 @@ import typer
 HubOption = Annotated[
     str,
     typer.Option(
-        "--hub", envvar="VAGUS_HUB", metavar="FILE", help="The hub.", show_default="vagus.db"
+        "--hub",
+        envvar="VAGUS_HUB",
+        metavar="HUB",
+        help="The hub: a file, or kafka://HOST:PORT.",
+        show_default="vagus.db",
     ),
 ]
 

@@ -33,7 +33,13 @@ def open_hub(url: str, *, create: bool = False) -> Hub:
 
 
 def open_file(url: str) -> LocalHub:
-    """The embedded hub at `url`, for what only it has."""
+    """The embedded hub at `url`, for what only it has. Raises HubError for another."""
+    if "://" in url:
+        raise HubError(
+            "expected the file of an embedded hub",
+            where=url,
+            hint="a cluster has tools of its own for this",
+        )
     return cast("LocalHub", open_hub(url))
 
 

@@ -7,7 +7,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vagus.errors import Fenced, HubError, TopicExists
+from vagus.errors import Fenced, HubError, HubUnavailable, TopicExists
 from vagus.hub import Records, TopicConfig, TopicPartition
 from vagus.runtime.deadletters import DEAD_LETTER_CONFIG, dead_letter_topic
 from vagus.runtime.topology import check_meanings
@@ -66,8 +66,30 @@ def provision(hub: Hub, app: str, topology: Topology) -> dict[str, int]:
 
 
 def _create(hub: Hub, name: str, config: TopicConfig) -> None:
-    with contextlib.suppress(TopicExists):  # another worker may be faster
-        hub.create_topic(name, config)
+    """Make a topic. Raises HubError with the command that makes it, if the hub doesn't allow it."""
+    try:
+        with contextlib.suppress(TopicExists):  # another worker may be faster
+            hub.create_topic(name, config)
+    except HubUnavailable:
+        raise
+    except HubError as error:
+        raise HubError(
+            f"topic {name!r} is missing, and could not be created: {error.message}",
+            where=hub.url,
+            hint=f"have it created with `{_command(hub, name, config)}`",
+        ) from error
+
+
+def _command(hub: Hub, name: str, config: TopicConfig) -> str:
+    """The command that creates a topic."""
+    parts = [f"vagus topic create {name} --partitions {config.partitions}"]
+    if config.cleanup != "delete":
+        parts.append(f"--cleanup {config.cleanup}")
+    if config.retention_s is not None:
+        parts.append(f"--retention {config.retention_s * 1000:.0f}ms")
+    if config.retention_bytes is not None:
+        parts.append(f"--retention-bytes {config.retention_bytes}")
+    return " ".join([*parts, f"--hub {hub.url}"])
 
 
 def _known(sub: SubTopology, counts: Mapping[str, int]) -> bool:
