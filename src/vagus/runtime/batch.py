@@ -158,6 +158,8 @@ class Batch:
     failures: list[Failure] = field(default_factory=list)
     side: dict[str, pl.DataFrame] = field(default_factory=dict)  # frames for steps by name
     now_ms: int = 0
+    partition: int = 0  # of the task's inputs
+    partitions: int = 1  # as many as each of these topics has
     answers: list[Answer] = field(default_factory=list)
     urgent: bool = False
 

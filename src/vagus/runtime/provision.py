@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from vagus.errors import Fenced, HubError, HubUnavailable, TopicExists
 from vagus.hub import Records, TopicConfig, TopicPartition
 from vagus.runtime.deadletters import DEAD_LETTER_CONFIG, dead_letter_topic
+from vagus.runtime.owners import claim
 from vagus.runtime.topology import check_meanings
 
 if TYPE_CHECKING:
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
 def provision(hub: Hub, app: str, topology: Topology) -> dict[str, int]:
     """Create what is missing, check what is there; the partition count of each topic.
 
-    Raises HubError where topics that are read together have different numbers of partitions, and
-    TopologyChanged where stored state belongs to steps of another meaning.
+    Raises HubError where topics that are read or written together have different numbers of
+    partitions, TopicOwned where another application owns a topic, and TopologyChanged where stored
+    state belongs to steps of another meaning.
     """
+    claim(hub, app, topology.owned)
     existing = set(hub.topics())
     counts: dict[str, int] = {}
 
@@ -54,9 +57,11 @@ def provision(hub: Hub, app: str, topology: Topology) -> dict[str, int]:
             partitions = _partitions(sub, counts)
             for step in sub.steps:
                 for spec in step.stores:
-                    ensure(spec.topic, partitions)
+                    _alike(spec.topic, ensure(spec.topic, partitions), partitions)
             for sink in sub.sinks:
-                if sink.topic.follows_inputs:
+                if sink.in_place:
+                    _alike(sink.topic, ensure(sink.topic, partitions), partitions)
+                elif sink.topic.follows_inputs:
                     ensure(sink.topic, _wanted(sink.topic, topology, counts) or partitions)
             waiting.remove(sub)
     if dead_letter_topic(app) not in existing:
@@ -106,6 +111,16 @@ def _partitions(sub: SubTopology, counts: Mapping[str, int]) -> int:
             "one of the streams",
         )
     return next(iter(read.values()), 1)
+
+
+def _alike(topic: Topic, count: int, partitions: int) -> None:
+    if count != partitions:
+        raise HubError(
+            f"expected topic {topic.name!r} to have {partitions} partitions, as what is read for "
+            f"it, got {count}",
+            hint="a key's records must stay in one partition: give the topics that are read as "
+            "many partitions as it has",
+        )
 
 
 def _wanted(topic: Topic, topology: Topology, counts: Mapping[str, int]) -> int | None:

@@ -81,15 +81,20 @@ class Step(Node):
     broadcast: tuple[Topic, ...] = ()
     meaning: str = ""
     label: str = ""
+    answers: tuple[Topic, ...] = ()  # topics that it writes to by `Batch.answers`
     idle_s: float | None = None
     effect: bool = False  # it does something outside of the hub
 
 
 @dataclass(frozen=True, eq=False)
 class Sink(Node):
-    """Writes a topic."""
+    """Writes a topic.
+
+    A topic that is written `in_place` has as many partitions as those that are read for it.
+    """
 
     topic: Topic = field(kw_only=True)
+    in_place: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,10 +121,14 @@ class SubTopology:
 
 
 class Topology:
-    """Nodes, added one by one, with unique names."""
+    """Nodes, added one by one, with unique names.
+
+    `owned` are topics that no other application may claim.
+    """
 
     def __init__(self) -> None:
         self._nodes: dict[str, Node] = {}
+        self.owned: set[str] = set()
 
     def add(self, node: _N) -> _N:
         """Add a node. Raises DeclarationError if its name is taken."""
@@ -192,8 +201,8 @@ class Topology:
             if isinstance(node, (Source, Sink)):
                 found.setdefault(node.topic.name, node.topic)
             elif isinstance(node, Step):
-                for spec in node.stores:
-                    found.setdefault(spec.topic.name, spec.topic)
+                for topic in (*(spec.topic for spec in node.stores), *node.answers):
+                    found.setdefault(topic.name, topic)
         return found
 
     def meanings(self) -> dict[str, str]:

@@ -269,14 +269,14 @@ class Worker:
         for topic, frame in given.frames.items():
             turn.metrics.add("records_in", topic, frame.height)
         if given.count:
-            batch = self._batch(given.origins, turn)
+            batch = self._batch(task, given.origins, turn)
             self._write(task, task.process(given.frames, batch), batch, turn)
         for replay in given.replays:
             self._replay(task, replay, turn)
         self._log_changes(task, turn)
 
     def _replay(self, task: Task, replay: Replay, turn: _Turn) -> None:
-        batch = self._batch(replay.origins, turn)
+        batch = self._batch(task, replay.origins, turn)
         try:
             nodes = task.replay_path(replay.step)
         except VagusError as error:
@@ -297,7 +297,7 @@ class Worker:
         )
         if not silent and not task.is_due(int(now_s * 1000)):
             return
-        batch = self._batch(Origins(), turn)
+        batch = self._batch(task, Origins(), turn)
         if silent:
             running.idle_told = True
             batch.idle_s = silent_s
@@ -306,9 +306,11 @@ class Worker:
         self._log_changes(task, turn)
         turn.busy = turn.busy or bool(turn.outputs)
 
-    def _batch(self, origins: Origins, turn: _Turn) -> Batch:
+    def _batch(self, task: Task, origins: Origins, turn: _Turn) -> Batch:
         return Batch(
             origins=origins,
+            partition=task.partition,
+            partitions=self._counts[task.inputs[0].topic],
             metrics=turn.metrics,
             broadcast={name: replica.store for name, replica in self._replicas.items()},
             retry=self._policy.retry,
