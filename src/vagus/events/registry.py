@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from threading import RLock
 from typing import Protocol
 
 from vagus.errors import SchemaError, nearest
 from vagus.events.compatibility import LEVELS, Level, check_compatibility
+from vagus.events.grammar import same_text
 
 __all__ = ["MemoryRegistry", "Registry"]
 
@@ -111,14 +111,6 @@ class MemoryRegistry:
         check_level(level)
         with self._lock:
             self._levels[subject] = level
-
-
-def same_text(schema_json: str) -> str:
-    """The schema without differences of white space and of the order of members."""
-    try:
-        return json.dumps(json.loads(schema_json), sort_keys=True, separators=(",", ":"))
-    except ValueError as error:
-        raise SchemaError(f"expected a schema in JSON: {error}", where=schema_json[:80]) from None
 
 
 def unknown_id(schema_id: int) -> SchemaError:

@@ -11,18 +11,18 @@ from __future__ import annotations
 import json
 import random
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from vagus.errors import Fenced, HubUnavailable, TopicExists, UnknownTopic
-from vagus.events.registry import MemoryRegistry, check_level, same_text
+from vagus.errors import Fenced, HubUnavailable, SchemaError, TopicExists, UnknownTopic
+from vagus.events.registry import check_level
 from vagus.hub.contract import Hub, TopicConfig
 from vagus.hub.records import Records, TopicPartition
+from vagus.hub.subjects import Change, Subjects, level_change
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from vagus.events.compatibility import Level
 
 __all__ = ["HubRegistry"]
@@ -31,7 +31,7 @@ _TOPIC = "_schemas"
 _PARTITION = TopicPartition(_TOPIC, 0)
 _WRITER = "vagus-schemas"
 _TRIES = 200
-_Change = tuple[dict[str, Any], dict[str, Any]]
+_Result = TypeVar("_Result")
 
 
 class HubRegistry:
@@ -44,76 +44,75 @@ class HubRegistry:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._lock = RLock()
-        self._known = _Contents()
+        self._subjects = Subjects()
         self._next = 0
 
     def register(self, subject: str, schema_json: str) -> int:
         """See `Registry.register`. Raises HubUnavailable if other writers never let go."""
         with self._lock:
-            known = self._known.find(subject, schema_json)
-            if known is not None:
-                return known
-            return self._write(lambda: self._registration(subject, schema_json))
+            known = self._subjects.find(subject, schema_json)
+        if known is None:
+            known = self.change(lambda subjects: subjects.registration(subject, schema_json))
+        return known.schema_id
 
     def schema(self, schema_id: int) -> str:
-        """The schema with that id. Raises SchemaError if there is none."""
+        """The schema with that id. Raises SchemaError if there is none, or if it is no Avro."""
         with self._lock:
-            if not self._known.has(schema_id):
+            if not self._subjects.uses(schema_id, deleted=True):
                 self._refresh()
-            return self._known.schema(schema_id)
+            version = self._subjects.schema(schema_id)
+        if version.kind != "AVRO" or version.references:
+            what = "one that names other subjects" if version.references else version.kind
+            raise SchemaError(f"expected an Avro schema by itself, got {what}, id {schema_id}")
+        return version.schema
 
     def subjects(self) -> list[str]:
         """The names of all subjects, sorted."""
-        with self._lock:
-            self._refresh()
-            return self._known.subjects()
+        with self.contents() as subjects:
+            return subjects.names()
 
     def versions(self, subject: str) -> list[tuple[int, int]]:
         """The subject's versions, oldest first, each as (version, schema id)."""
-        with self._lock:
-            self._refresh()
-            return self._known.versions(subject)
+        with self.contents() as subjects:
+            return [(each.number, each.schema_id) for each in subjects.known(subject)]
 
     def level(self, subject: str | None = None) -> Level:
         """The compatibility that the subject asks of new versions; None for the default."""
-        with self._lock:
-            self._refresh()
-            return self._known.level(subject)
+        with self.contents() as subjects:
+            return subjects.level_of(subject)
 
     def set_level(self, subject: str | None, level: Level) -> None:
         """Set a subject's level, or with None the default one."""
         check_level(level)
-        key = {"keytype": "CONFIG", "subject": subject, "magic": 0}
+        self.change(lambda _: (None, [level_change(subject, level)]))
+
+    @contextmanager
+    def contents(self) -> Iterator[Subjects]:
+        """All that the topic says now. Nothing changes while it is looked at."""
         with self._lock:
-            self._write(lambda: (0, (key, {"compatibilityLevel": level})))
+            self._refresh()
+            yield self._subjects
 
-    def _registration(self, subject: str, schema_json: str) -> tuple[int, _Change | None]:
-        """The id of a schema, and the record that gives it one if it needs any."""
-        before = self._known.find(subject, schema_json)
-        if before is not None:
-            return before, None
-        version, schema_id = self._known.admit(subject, schema_json)
-        key = {"keytype": "SCHEMA", "subject": subject, "version": version, "magic": 1}
-        value = {
-            "subject": subject,
-            "version": version,
-            "id": schema_id,
-            "schema": schema_json,
-            "deleted": False,
-        }
-        return schema_id, (key, value)
+    def change(self, decide: Callable[[Subjects], tuple[_Result, Sequence[Change]]]) -> _Result:
+        """Write the records that `decide` wants, in one step with what it decided them by.
 
-    def _write(self, decide: Callable[[], tuple[int, _Change | None]]) -> int:
+        `decide` is given all that the topic says, and may be asked more than once. Raises what it
+        raises, and HubUnavailable if other writers never let go.
+        """
+        with self._lock:
+            return self._write(decide)
+
+    def _write(self, decide: Callable[[Subjects], tuple[_Result, Sequence[Change]]]) -> _Result:
         for attempt in range(_TRIES):
             self._make_topic()
             transaction = self._hub.begin(_WRITER)
             try:
                 self._refresh()
-                result, change = decide()
-                if change is None:
+                result, changes = decide(self._subjects)
+                if not changes:
                     transaction.abort()
                     return result
-                transaction.append([(_PARTITION, _record(*change))])
+                transaction.append([(_PARTITION, _records(changes))])
                 transaction.commit()
             except Fenced:
                 transaction.abort()
@@ -156,7 +155,7 @@ class HubRegistry:
                         batch.keys.to_list(), batch.values.to_list(), strict=True
                     ):
                         if key is not None:
-                            self._known.apply(key, value)
+                            self._subjects.apply(key, value)
                 self._next = reader.positions()[_PARTITION]
 
 
@@ -164,57 +163,11 @@ def _pause_s(attempt: int) -> float:
     return random.uniform(0, min(0.1, 0.002 * 2 ** min(attempt, 6)))
 
 
-def _record(key: dict[str, Any], value: dict[str, Any]) -> Records:
-    def text(part: dict[str, Any]) -> bytes:
+def _records(changes: Sequence[Change]) -> Records:
+    def text(part: dict[str, Any] | None) -> bytes | None:
+        if part is None:
+            return None
         return json.dumps(part, separators=(",", ":"), ensure_ascii=False).encode()
 
-    return Records.of([text(key)], [text(value)], [int(time.time() * 1000)])
-
-
-class _Contents(MemoryRegistry):
-    """What the topic says, applied record by record."""
-
-    def find(self, subject: str, schema_json: str) -> int | None:
-        known = self._ids.get(same_text(schema_json))
-        ids = [schema_id for _, schema_id in self._versions.get(subject, [])]
-        return known if known in ids else None
-
-    def has(self, schema_id: int) -> bool:
-        return schema_id in self._schemas
-
-    def admit(self, subject: str, schema_json: str) -> tuple[int, int]:
-        """The version and id that a new schema gets. Raises IncompatibleSchema."""
-        self.check(subject, schema_json)
-        versions = self._versions.get(subject, [])
-        known = self._ids.get(same_text(schema_json))
-        new = max(self._schemas, default=0) + 1
-        return (versions[-1][0] + 1 if versions else 1), known if known is not None else new
-
-    def apply(self, key: bytes, value: bytes | None) -> None:
-        try:
-            about = json.loads(key)
-            said = json.loads(value) if value is not None else None
-        except ValueError:
-            return  # written by something else: not ours to judge
-        if about.get("keytype") == "CONFIG":
-            if said is None:
-                self._levels.pop(about.get("subject"), None)
-                self._levels.setdefault(None, "BACKWARD")
-            else:
-                self._levels[about.get("subject")] = said["compatibilityLevel"]
-        elif about.get("keytype") == "SCHEMA":
-            self._apply_schema(about["subject"], about["version"], said)
-
-    def _apply_schema(self, subject: str, version: int, said: dict[str, Any] | None) -> None:
-        others = [each for each in self._versions.get(subject, []) if each[0] != version]
-        if said is not None:
-            # A deleted version leaves its subject, but its id is readable for ever.
-            self._schemas.setdefault(said["id"], said["schema"])
-            if said.get("schemaType", "AVRO") == "AVRO":
-                self._ids.setdefault(same_text(said["schema"]), said["id"])
-            if not said.get("deleted", False):
-                others.append((version, said["id"]))
-        if others:
-            self._versions[subject] = sorted(others)
-        else:
-            self._versions.pop(subject, None)
+    keys, values = [text(each.key) for each in changes], [text(each.value) for each in changes]
+    return Records.of(keys, values, [int(time.time() * 1000)] * len(changes))
