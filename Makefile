@@ -7,6 +7,7 @@
 PYTHON ?=
 VENV ?= .venv
 PYTEST_ARGS ?=
+PORT ?= 9092
 BENCH_ARGS ?=
 DEMO_ARGS ?=
 
@@ -18,7 +19,7 @@ lock := $(bin)/uv pip compile --quiet --universal --python-version 3.11 --genera
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format format-check lint types layers docs bench lock clean
+.PHONY: help setup demo test kafka kafka-stop check format format-check lint types layers docs bench lock clean
 
 help: ## show this list
 	@echo "Vagus: make TARGET"
@@ -31,6 +32,12 @@ demo: $(ready) ## run the demo: a year of real flights
 
 test: $(ready) ## run every test, the examples in docstrings and the programs in the pages
 	@$(bin)/python -m pytest -n logical $(PYTEST_ARGS)
+
+kafka: $(ready) ## start a Kafka broker to develop with, at localhost:9092 (needs Java 17 and Maven)
+	@$(bin)/python -m tests.kafka.broker start --port $(PORT)
+
+kafka-stop: $(ready) ## stop that broker; its data stays in .kafka/
+	@$(bin)/python -m tests.kafka.broker stop
 
 check: $(ready) ## run every check below but the tests, all of them even if one fails
 	@$(MAKE) --keep-going format-check lint types layers docs

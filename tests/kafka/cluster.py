@@ -79,7 +79,7 @@ class Cluster:
         secured: bool = False,
         heap_mb: int = 400,
     ) -> None:
-        self.folder = _new_folder()
+        self.folder = new_folder()
         self.certificates = _certificates(self.folder) if secured else None
         self.proxies: list[Proxy] = []
         self._listeners = ["PLAINTEXT", "CONTROLLER"]
@@ -306,7 +306,7 @@ def _certificates(folder: Path) -> Certificates:
     return certificates.make(folder / "certificates")
 
 
-def _new_folder() -> Path:
+def new_folder() -> Path:
     """A folder, in memory if possible; those of processes that were killed are removed."""
     memory = Path("/dev/shm")
     base = memory if memory.is_dir() else Path(tempfile.gettempdir())

@@ -49,19 +49,19 @@ def java() -> str:
     """The path of a Java that is new enough. Raises Missing."""
     found = shutil.which("java")
     if found is None:
-        raise Missing(f"Kafka's tests need Java {JAVA_MIN} and Maven, there is no java: {INSTALL}")
+        raise Missing(f"Kafka needs Java {JAVA_MIN} and Maven, there is no java: {INSTALL}")
     told = subprocess.run([found, "-version"], capture_output=True, text=True, check=False)
     version = re.search(r'version "(\d+)', told.stderr)
     if version is None or int(version[1]) < JAVA_MIN:
         what = told.stderr.strip().splitlines()[0] if told.stderr.strip() else "says nothing"
-        raise Missing(f"Kafka's tests need Java {JAVA_MIN} or newer, {found} is {what}: {INSTALL}")
+        raise Missing(f"Kafka needs Java {JAVA_MIN} or newer, {found} is {what}: {INSTALL}")
     return found
 
 
 def _maven(*arguments: str) -> None:
     maven = shutil.which("mvn")
     if maven is None:
-        raise Missing(f"Kafka's tests need Java {JAVA_MIN} and Maven, there is no mvn: {INSTALL}")
+        raise Missing(f"Kafka needs Java {JAVA_MIN} and Maven, there is no mvn: {INSTALL}")
     done = subprocess.run(
         [maven, "-q", "-B", *arguments],
         capture_output=True,

@@ -86,7 +86,7 @@ def test_a_certificate_is_asked_for(secured_kafka: Cluster) -> None:
     assert _offset(secured_kafka.listener("SSL"), "cluster-tls", **trust, **own) == 0
     with pytest.raises(KafkaException, match="bad certificate"):
         _offset(secured_kafka.listener("SSL"), "cluster-tls", **trust)
-    with pytest.raises(KafkaException, match="certificate has expired"):
+    with pytest.raises(KafkaException, match="certificate verify failed"):
         _offset(secured_kafka.listener("EXPIRED"), "cluster-tls", **trust)
 
 
