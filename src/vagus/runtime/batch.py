@@ -145,7 +145,9 @@ class Answer:
 class Batch:
     """What the steps of a task share while they process one batch.
 
-    A step sets `urgent` if somebody waits for the outcome: then the commit comes at once.
+    A batch that is `due` has no records: steps are called because their time has come. Such a
+    step may set `origins`, to those of what it now goes on with. A step sets `urgent` if somebody
+    waits for the outcome: then the commit comes at once.
     """
 
     origins: Origins
@@ -158,6 +160,7 @@ class Batch:
     failures: list[Failure] = field(default_factory=list)
     side: dict[str, pl.DataFrame] = field(default_factory=dict)  # frames for steps by name
     now_ms: int = 0
+    due: bool = False
     partition: int = 0  # of the task's inputs
     partitions: int = 1  # as many as each of these topics has
     answers: list[Answer] = field(default_factory=list)

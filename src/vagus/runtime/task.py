@@ -67,7 +67,7 @@ class Task:
         """Take a frame for each topic through all nodes, or through `nodes` only."""
         done: dict[str, pl.DataFrame] = {}
         outputs: Outputs = []
-        timers = {name for name, due in self._due.items() if due <= batch.now_ms}
+        due = self._due if batch.due else {}
         for node in self.sub.nodes:
             if nodes is not None and node not in nodes:
                 continue
@@ -80,7 +80,7 @@ class Task:
                 busy = (
                     batch.idle_s > 0
                     or node.name in batch.side
-                    or node.name in timers
+                    or due.get(node.name, batch.now_ms + 1) <= batch.now_ms
                     or any(frame.height for frame in inputs)
                 )
                 done[node.name] = self._process[node.name](inputs, batch) if busy else node.empty

@@ -246,8 +246,7 @@ class Worker:
             given = running.intake.take(behind)
             if given is not None:
                 self._process(running, given, turn)
-            else:
-                self._idle(running, turn, behind)
+            self._call_due(running, turn, behind)
         if turn.busy:
             self._write_out(turn)
         if self._is_due():
@@ -285,8 +284,8 @@ class Worker:
             return
         self._write(task, task.process({replay.topic: replay.frame}, batch, nodes), batch, turn)
 
-    def _idle(self, running: _Running, turn: _Turn, behind: Collection[TopicPartition]) -> None:
-        """Do what is due although nothing came: close windows of silent inputs, fire timers."""
+    def _call_due(self, running: _Running, turn: _Turn, behind: Collection[TopicPartition]) -> None:
+        """Do what is due by the clock: close windows of silent inputs, fire timers."""
         task, now_s = running.task, self._seams.clock()
         silent_s = now_s - running.last_input_s
         silent = (
@@ -301,6 +300,7 @@ class Worker:
         if silent:
             running.idle_told = True
             batch.idle_s = silent_s
+        batch.due = True
         outputs = task.process({}, batch)
         self._write(task, outputs, batch, turn)
         self._log_changes(task, turn)
