@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 
@@ -16,28 +17,50 @@ from tests.kafka.cluster import Cluster
 
 def require() -> None:
     """Skip, or fail if Kafka is required, where brokers can't be started."""
+    missing = _missing()
+    if missing is not None:
+        skip_unless_required(missing)
+
+
+def skip_unless_required(why: str) -> None:
+    """Skip a test that needs what isn't there; fail where it has to be."""
+    if os.environ.get("VAGUS_REQUIRE_KAFKA") == "1":
+        pytest.fail(why, pytrace=False)
+    pytest.skip(why)
+
+
+@cache
+def _missing() -> str | None:
     try:
         jars.fetch()
     except jars.Missing as missing:
-        if os.environ.get("VAGUS_REQUIRE_KAFKA") == "1":
-            pytest.fail(str(missing), pytrace=False)
-        pytest.skip(str(missing))
+        return str(missing)
+    return None
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip in one place, so that one line tells of all."""
+    if "brokers" in getattr(item, "fixturenames", ()):
+        require()
 
 
 @pytest.fixture(scope="session")
-def kafka() -> Iterator[Cluster]:
+def brokers() -> None:
+    """What needs brokers of its own asks for this first."""
+
+
+@pytest.fixture(scope="session")
+def kafka(brokers: None) -> Iterator[Cluster]:
     """One broker for all tests of this process (with xdist each worker has one).
 
     Use names of your own, or remove what others left.
     """
-    require()
     with Cluster() as cluster:
         yield cluster
 
 
 @pytest.fixture(scope="session")
-def secured_kafka() -> Iterator[Cluster]:
+def secured_kafka(brokers: None) -> Iterator[Cluster]:
     """One broker for all tests of this process that also has secured listeners."""
-    require()
     with Cluster(secured=True) as cluster:
         yield cluster

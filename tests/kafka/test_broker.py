@@ -12,7 +12,6 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from tests.kafka import broker, jars
 from tests.kafka.cluster import new_folder
-from tests.kafka.fixtures import require
 from tests.kafka.node import free_ports
 
 
@@ -25,9 +24,8 @@ def folder() -> Iterator[Path]:
 
 
 def test_data_stays_when_the_broker_is_stopped_and_started(
-    folder: Path, capsys: pytest.CaptureFixture[str]
+    brokers: None, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    require()
     (port,) = free_ports(1)
     try:
         broker.start(port, folder)
@@ -46,8 +44,7 @@ def test_data_stays_when_the_broker_is_stopped_and_started(
     assert "no broker is running" in capsys.readouterr().out
 
 
-def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
-    require()
+def test_a_port_that_is_taken_is_named(brokers: None, tmp_path: Path) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as taken,
         pytest.raises(broker.Refused, match="is taken by another program"),

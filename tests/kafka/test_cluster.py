@@ -15,7 +15,6 @@ from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from tests.kafka.cluster import PASSWORD, USER, Cluster
-from tests.kafka.fixtures import require
 
 PATIENCE_S = 60.0
 
@@ -91,8 +90,7 @@ def test_a_certificate_is_asked_for(secured_kafka: Cluster) -> None:
 
 
 @pytest.fixture(scope="module")
-def three() -> Iterator[Cluster]:
-    require()
+def three(brokers: None) -> Iterator[Cluster]:
     with Cluster(3, proxied=True) as cluster:
         yield cluster
 
@@ -131,8 +129,7 @@ time.sleep(600)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
-def test_a_killed_process_leaves_no_broker_behind() -> None:
-    require()
+def test_a_killed_process_leaves_no_broker_behind(brokers: None) -> None:
     parent = subprocess.Popen(
         [sys.executable, "-c", _ORPHAN],
         stdout=subprocess.PIPE,
