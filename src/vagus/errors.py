@@ -22,6 +22,7 @@ __all__ = [
     "HubUnavailable",
     "IncompatibleSchema",
     "OffsetOutOfRange",
+    "RegistryUnavailable",
     "SchemaError",
     "TopicExists",
     "TopologyChanged",
@@ -59,6 +60,10 @@ class SchemaError(VagusError):
 
 class IncompatibleSchema(SchemaError):
     """A new version of a schema would break readers or old data."""
+
+
+class RegistryUnavailable(VagusError):
+    """The schema registry can't be reached, refuses us, or is none."""
 
 
 class EncodeError(VagusError):

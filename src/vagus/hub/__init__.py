@@ -19,6 +19,7 @@ from vagus.hub.contract import (
     Transaction,
 )
 from vagus.hub.records import BytesColumn, FetchedRecords, Records, TopicPartition
+from vagus.hub.registry import open_registry
 
 __all__ = [
     "Acks",
@@ -39,4 +40,5 @@ __all__ = [
     "TopicPartition",
     "Transaction",
     "connect",
+    "open_registry",
 ]

@@ -1,0 +1,32 @@
+"""From what people write to a registry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vagus.hub.schemas import HubRegistry
+
+if TYPE_CHECKING:
+    from vagus.events.registry import Registry
+    from vagus.hub.contract import Hub
+
+__all__ = ["open_registry"]
+
+
+def open_registry(url: str | None, hub: Hub) -> Registry:
+    """The registry at `url`, which speaks Confluent's REST interface; with None the hub's own.
+
+    A name and a password, and the certificates to trust, come from the environment: see
+    docs/registry.md. Does no I/O. Raises VagusError if `url` is no address, or if the extra that
+    speaks HTTP is missing.
+
+    >>> from vagus.hub import connect
+    >>> with connect(":memory:") as hub:
+    ...     open_registry(None, hub).subjects()
+    []
+    """
+    if not url:
+        return HubRegistry(hub)
+    from vagus.hub.confluent import ConfluentRegistry
+
+    return ConfluentRegistry(url)
