@@ -12,11 +12,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vagus import errors as errors
+    from vagus import services as services
     from vagus import testing as testing
     from vagus.events import Aliases as Aliases
     from vagus.events import Event as Event
     from vagus.events import Metadata as Metadata
     from vagus.hub import connect as connect
+    from vagus.services import Command as Command
+    from vagus.services import Conflict as Conflict
+    from vagus.services import Decider as Decider
+    from vagus.services import Outcome as Outcome
+    from vagus.services import Refused as Refused
+    from vagus.services import Service as Service
     from vagus.streams import Aggregate as Aggregate
     from vagus.streams import App as App
     from vagus.streams import Client as Client
@@ -46,9 +53,15 @@ _HOMES = {
     "Aliases": "vagus.events",
     "App": "vagus.streams",
     "Client": "vagus.streams",
+    "Command": "vagus.services",
+    "Conflict": "vagus.services",
+    "Decider": "vagus.services",
     "Event": "vagus.events",
     "Metadata": "vagus.events",
+    "Outcome": "vagus.services",
+    "Refused": "vagus.services",
     "Retry": "vagus.streams",
+    "Service": "vagus.services",
     "Stream": "vagus.streams",
     "Table": "vagus.streams",
     "Window": "vagus.streams",
@@ -68,16 +81,22 @@ _HOMES = {
 }
 
 # Modules that are public as they are: `vg.errors.UnknownTopic`.
-_MODULES = frozenset({"errors", "testing"})
+_MODULES = frozenset({"errors", "services", "testing"})
 
 __all__ = [
     "Aggregate",
     "Aliases",
     "App",
     "Client",
+    "Command",
+    "Conflict",
+    "Decider",
     "Event",
     "Metadata",
+    "Outcome",
+    "Refused",
     "Retry",
+    "Service",
     "Stream",
     "Table",
     "Window",
@@ -94,6 +113,7 @@ __all__ = [
     "max",
     "mean",
     "min",
+    "services",
     "sum",
     "testing",
     "tumbling",

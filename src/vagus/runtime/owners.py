@@ -33,7 +33,13 @@ class TopicOwned(HubError):
 
 
 def owners(hub: Hub) -> dict[str, str]:
-    """The application that owns each owned topic of a hub."""
+    """The application that owns each owned topic of a hub.
+
+    >>> import vagus as vg
+    >>> with vg.connect(":memory:") as hub:
+    ...     owners(hub)
+    {}
+    """
     try:
         start = hub.offsets([_PARTITION], "earliest")
         end = hub.offsets([_PARTITION], "latest")[_PARTITION]
@@ -64,6 +70,11 @@ def release(hub: Hub, app: str) -> list[str]:
     """Give up the topics of an application that is gone; which ones they were.
 
     The topics themselves stay as they are.
+
+    >>> import vagus as vg
+    >>> with vg.connect(":memory:") as hub:
+    ...     release(hub, "order")
+    []
     """
     given_up: list[str] = []
 
@@ -77,12 +88,13 @@ def release(hub: Hub, app: str) -> list[str]:
 
 def _claimed(known: dict[str, str], app: str, topics: Collection[str]) -> dict[str, str | None]:
     for topic in sorted(topics):
-        if known.get(topic, app) != app:
+        owner = known.get(topic, app)
+        if owner != app:
             raise TopicOwned(
-                f"expected topic {topic!r} to belong to {app!r}, but it belongs to {known[topic]!r}",
+                f"expected topic {topic!r} to belong to {app!r}, but it belongs to {owner!r}",
                 hint="two services can't decide the same commands, or write the same events: give "
                 "one of the aggregates another name (if the other service is gone, "
-                f"vagus.services.release(hub, {known[topic]!r}) gives its topics up)",
+                f"vagus.services.release(hub, {owner!r}) gives its topics up)",
             )
     return {topic: app for topic in sorted(topics) if topic not in known}
 

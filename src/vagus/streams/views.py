@@ -32,7 +32,8 @@ class Views:
         live: bool = False,
         progress: Progress = no_progress,
     ) -> None:
-        self._app, self._hub, self._registry = app, hub, registry
+        self.hub = hub
+        self._app, self._registry = app, registry
         self._live, self._progress = live, progress
         self._views: dict[str, View] = {}
         self._lock = threading.Lock()
@@ -91,5 +92,5 @@ class Views:
         with self._lock:
             if name not in self._views:
                 topic = self._app.tables[name]
-                self._views[name] = View(topic, self._hub, self._registry, progress=self._progress)
+                self._views[name] = View(topic, self.hub, self._registry, progress=self._progress)
             return self._views[name]

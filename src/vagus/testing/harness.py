@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from vagus.errors import VagusError
 from vagus.hub import connect
 from vagus.hub.contract import Closing
 from vagus.hub.schemas import HubRegistry
 from vagus.runtime.deadletters import DeadLetter, dead_letters, replay
 from vagus.runtime.metrics import Metrics
 from vagus.runtime.worker import CommitPoint, Seams, Worker
+from vagus.services.asking import Ask, Desk
+from vagus.services.command import Command
+from vagus.services.service import Service
 from vagus.streams.client import Client
 from vagus.streams.duration import Duration, duration_ms
 from vagus.streams.views import Views
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 
     from vagus.events import Event
     from vagus.hub import TopicPartition
+    from vagus.services.outcome import Outcome
     from vagus.streams.app import App
     from vagus.streams.flow import Flow
 
@@ -67,15 +72,50 @@ class Harness(Closing):
         self._crashes: list[CommitPoint] = []
         self.slept_s: list[float] = []
         self._worker: Worker | None = None
+        self._desk: Desk | None = None
         self._views = Views(app, self.hub, self.registry)
         app.show_views(self._views)
 
+    @overload
     def send(
         self, topic: Flow | str, events: Event | Iterable[Event] | pl.DataFrame, *, key: Any = None
-    ) -> None:
-        """Append events and process them, and all that follows from them."""
-        self.put(topic, events, key=key)
+    ) -> None: ...
+
+    @overload
+    def send(self, topic: Command, **options: Any) -> Outcome: ...
+
+    def send(self, topic: Any, events: Any = None, *, key: Any = None, **options: Any) -> Any:
+        """Append events and process them, and all that follows from them.
+
+        Or send a service a command, with the options of `ServiceClient.send` that say how it is to
+        be decided; gives the outcome. Raises CommandFailed if deciding failed.
+        """
+        if not isinstance(topic, Command):
+            self.put(topic, events, key=key, **options)
+            self.run()
+            return None
+        request = self.ask(topic, **options)
         self.run()
+        return self.desk.outcome(request)
+
+    def ask(self, command: Command, **options: Any) -> str:
+        """Append a command only; after `run`, `desk.outcome` of what this gives is its outcome."""
+        request, ends = self.desk.put(command, Ask(**options))
+        self._arrived(ends)
+        return request
+
+    @property
+    def desk(self) -> Desk:
+        """Where commands are sent, and their outcomes are found. For applications with commands."""
+        if self._desk is None:
+            if not isinstance(self.app, Service):
+                raise VagusError(
+                    "expected a service, which takes commands, got an application that doesn't",
+                    where=self.app.name,
+                    hint="vg.Service(...), and service.aggregate(...)",
+                )
+            self._desk = Desk(self.app, self.hub, self.registry, self._clock)
+        return self._desk
 
     def put(
         self, topic: Flow | str, events: Event | Iterable[Event] | pl.DataFrame, *, key: Any = None

@@ -1,0 +1,71 @@
+"""Envelopes: what is said about a command in its headers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vagus.events import Metadata
+
+__all__ = ["REPLY_PARTITIONS", "REPLY_TOPIC", "Envelope"]
+
+REPLY_TOPIC = "vagus-reply"
+REPLY_PARTITIONS = 8
+
+_REPLY_TO = "vagus-reply-to"
+_IDEMPOTENCY = "vagus-idempotency-key"
+_VERSION = "vagus-expected-version"
+_DEADLINE = "vagus-deadline"
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What a command's sender wants of whoever decides it. All optional.
+
+    The reply goes to partition `reply_partition` of the topic of replies, with the key `request`.
+    The command has one effect for each `idempotency_key`; it is refused if the aggregate isn't at
+    `expected_version`, or from `deadline_ms` (since 1970) on.
+    """
+
+    request: bytes | None = None
+    reply_partition: int = 0
+    idempotency_key: str | None = None
+    expected_version: int | None = None
+    deadline_ms: int | None = None
+
+    def to_headers(self, metadata: Metadata) -> tuple[tuple[str, bytes], ...]:
+        """The headers that say so, with those of the command's metadata."""
+        headers = list(metadata.to_headers())
+        if self.request is not None:
+            headers.append((_REPLY_TO, b"%d/%s" % (self.reply_partition, self.request)))
+        if self.idempotency_key is not None:
+            headers.append((_IDEMPOTENCY, self.idempotency_key.encode()))
+        if self.expected_version is not None:
+            headers.append((_VERSION, b"%d" % self.expected_version))
+        if self.deadline_ms is not None:
+            headers.append((_DEADLINE, b"%d" % self.deadline_ms))
+        return tuple(headers)
+
+    @classmethod
+    def from_headers(cls, headers: tuple[tuple[str, bytes], ...]) -> Envelope:
+        """What the headers say. Raises ValueError for what can't be understood."""
+        said = dict(headers)
+        request, partition = None, 0
+        if (reply_to := said.get(_REPLY_TO)) is not None:
+            number, _, request = reply_to.partition(b"/")
+            partition = int(number)
+            if not request or not 0 <= partition < REPLY_PARTITIONS:
+                raise ValueError(f"expected a place for the reply, got {reply_to!r}")
+        idempotency, version = said.get(_IDEMPOTENCY), said.get(_VERSION)
+        deadline = said.get(_DEADLINE)
+        return cls(
+            request,
+            partition,
+            None if idempotency is None else idempotency.decode(),
+            None if version is None else int(version),
+            None if deadline is None else int(deadline),
+        )
+
+
+NOTHING = Envelope()

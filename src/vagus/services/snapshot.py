@@ -1,0 +1,60 @@
+"""Snapshots: the state of an aggregate as text, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from vagus.errors import DeclarationError, DecodeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["SnapshotForm"]
+
+
+class SnapshotForm:
+    """Writes states of one class as JSON, and reads them.
+
+    The class is a pydantic model or a dataclass. Raises DeclarationError if it is neither.
+    """
+
+    def __init__(self, initial: Callable[[], Any], where: str) -> None:
+        kind = initial if inspect.isclass(initial) else type(initial())
+        if not (issubclass(kind, BaseModel) or dataclasses.is_dataclass(kind)):
+            raise DeclarationError(
+                f"expected a state that is a pydantic model or a dataclass, got {kind.__name__}",
+                where=where,
+                hint="class State(pydantic.BaseModel): ..., with a default for each field",
+            )
+        try:
+            initial()
+        except (ValidationError, TypeError) as error:
+            raise DeclarationError(
+                f"expected to make a first state without arguments: {error}",
+                where=where,
+                hint="give each field a default, or pass a function as `initial`",
+            ) from None
+        self.kind = kind
+        self._adapter: TypeAdapter[Any] = TypeAdapter(kind)
+
+    def dump(self, state: Any) -> str:
+        """The state as text. Raises what pydantic raises for a value of another type."""
+        if not isinstance(state, self.kind):
+            raise TypeError(f"expected evolve to return {self.kind.__name__}, got {state!r}")
+        return self._adapter.dump_json(state, warnings="error").decode()
+
+    def load(self, text: str) -> Any:
+        """The state that was written as this text. Raises DecodeError."""
+        try:
+            return self._adapter.validate_json(text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise DecodeError(
+                f"expected a stored state that {self.kind.__name__} can read: {first['msg']}",
+                where=".".join(map(str, first["loc"])) or self.kind.__name__,
+                hint="give new fields a default, and don't change the types of old ones",
+            ) from None
