@@ -77,7 +77,7 @@ class Node:
         assert self._process is None, f"node {self.number} is running"
         command = [*java(self._heap_mb), "kafka.Kafka", str(self._settings)]
         if self._bound:
-            command = [sys.executable, "-S", "-c", _BOUND, str(os.getpid()), *command]
+            command = bound(command)
         self._started_at = self.log.stat().st_size if self.log.exists() else 0
         with open(self.log, "ab") as log:
             self._process = subprocess.Popen(
@@ -132,6 +132,11 @@ class Node:
     def _at_exit(self) -> None:
         if self._bound:
             self.kill()
+
+
+def bound(command: Sequence[str]) -> list[str]:
+    """A command whose process ends with this one, even if this one is killed."""
+    return [sys.executable, "-S", "-c", _BOUND, str(os.getpid()), *command]
 
 
 def java(heap_mb: int) -> list[str]:
