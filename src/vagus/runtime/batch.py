@@ -110,6 +110,17 @@ class Origins:
             found.append(column[self._row_of[seq]] if column is not None else ())
         return found
 
+    def heads(self, seq: int) -> dict[TopicPartition, int]:
+        """For each partition, the offset of its first record at or behind `seq`, if it has one."""
+        found: dict[TopicPartition, int] = {}
+        numbers, firsts = np.unique(self._read_of[seq:], return_index=True)
+        for number, first in zip(numbers.tolist(), firsts.tolist(), strict=True):
+            read = self._reads[number]
+            offset = int(read.offsets[self._row_of[seq + first]])
+            known = found.get(read.partition, offset)
+            found[read.partition] = min(known, offset)
+        return found
+
     def __getitem__(self, seq: int) -> Origin:
         read, row = self._reads[self._read_of[seq]], int(self._row_of[seq])
         return origin(read, row)

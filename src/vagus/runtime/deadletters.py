@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 REPLAY_APP = "vagus-replay-app"
 REPLAY_STEP = "vagus-replay-step"
+VIEW_STEP = "view: "
+"""What the steps begin with that are views of events: they read for themselves, replays too."""
 
 _PREFIX = "vagus-dead-"
 _TRACEBACK_BYTES = 16_384

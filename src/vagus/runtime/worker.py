@@ -22,7 +22,7 @@ from vagus.errors import DeclarationError, EncodeError, VagusError
 from vagus.events import Metadata
 from vagus.hub import Records, TopicPartition
 from vagus.runtime.batch import Answer, Batch, Failure, Origin, Origins, Retry, Stopped
-from vagus.runtime.deadletters import dead_letter_topic, to_records
+from vagus.runtime.deadletters import VIEW_STEP, dead_letter_topic, to_records
 from vagus.runtime.frame import SEQ
 from vagus.runtime.intake import Intake, Rank, Replay, TaskInput, by_time
 from vagus.runtime.metrics import Metrics
@@ -275,6 +275,8 @@ class Worker:
         self._log_changes(task, turn)
 
     def _replay(self, task: Task, replay: Replay, turn: _Turn) -> None:
+        if replay.step.startswith(VIEW_STEP):
+            return
         batch = self._batch(task, replay.origins, turn)
         try:
             nodes = task.replay_path(replay.step)
