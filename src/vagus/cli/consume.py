@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vagus.cli.options import DEFAULT_HUB, HubOption, JsonOption, example
+from vagus.cli.options import DEFAULT_HUB, HubOption, JsonOption, RegistryOption, example
 from vagus.cli.place import offsets_of, open_hub, partitions_of
 from vagus.cli.terminal import note, on_terminal, progress
 from vagus.errors import VagusError
@@ -81,6 +81,7 @@ def consume(  # noqa: PLR0913 - a command's options
     ] = None,
     as_json: JsonOption = False,
     hub: HubOption = DEFAULT_HUB,
+    registry: RegistryOption = None,
 ) -> None:
     """Read a topic: as a table on a terminal, as JSON lines when piped or with --json.
 
@@ -94,10 +95,11 @@ def consume(  # noqa: PLR0913 - a command's options
         ends = None if follow else offsets_of(opened, partitions, until or "latest")
         with _reader(opened, topic, partitions, start, group) as reader:
             reads = _reads(reader, ends, _FEW if cut else limit)
+            values = _values(opened, topic, registry)
             if parquet is not None:
-                _write_parquet(opened, topic, reads, reader, ends, parquet)
+                _write_parquet(values, reads, reader, ends, parquet)
             else:
-                _print(opened, topic, reads, as_table=as_table)
+                _print(values, reads, as_table=as_table)
         if cut and ends is not None:
             left = sum(max(0, end - reader.positions().get(tp, end)) for tp, end in ends.items())
             if left:
@@ -196,10 +198,14 @@ def _commit(member: Member, read: FetchedRecords, taken: FetchedRecords) -> None
     member.commit({read.partition: position})
 
 
-def _print(hub: Hub, topic: str, reads: Iterator[FetchedRecords], *, as_table: bool) -> None:
+def _values(hub: Hub, topic: str, registry: str | None) -> TopicReader:
     from vagus.cli.values import TopicReader
+    from vagus.hub import open_registry
 
-    values = TopicReader(hub, topic)
+    return TopicReader(hub, topic, open_registry(registry, hub))
+
+
+def _print(values: TopicReader, reads: Iterator[FetchedRecords], *, as_table: bool) -> None:
     table = _Table()
     for read in reads:
         if as_table:
@@ -258,8 +264,7 @@ def _cell(value: Any) -> str:
 
 
 def _write_parquet(
-    hub: Hub,
-    topic: str,
+    values: TopicReader,
     reads: Iterator[FetchedRecords],
     reader: Reader,
     ends: dict[TopicPartition, int] | None,
@@ -268,9 +273,6 @@ def _write_parquet(
     """Write a file that gets its name when it is whole."""
     import pyarrow.parquet as pq
 
-    from vagus.cli.values import TopicReader
-
-    values: TopicReader = TopicReader(hub, topic)
     unfinished = path.with_name(path.name + ".unfinished")
     count = 0
     total = sum(max(0, end - reader.positions().get(tp, 0)) for tp, end in (ends or {}).items())
@@ -286,7 +288,7 @@ def _write_parquet(
                 advance(count, max(count, total))
         if writer is None:
             raise VagusError(
-                f"there is nothing to read in {topic!r} from there on",
+                f"there is nothing to read in {values.topic!r} from there on",
                 hint="no file was written; `vagus topic describe` shows what there is",
             )
         writer.close()

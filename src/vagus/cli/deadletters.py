@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vagus.cli.appfile import is_file, load_app
-from vagus.cli.options import DEFAULT_HUB, HubOption, JsonOption, example, group
+from vagus.cli.options import DEFAULT_HUB, HubOption, JsonOption, RegistryOption, example, group
 from vagus.cli.place import open_hub
 from vagus.cli.terminal import listing, note, print_json, time_text
 from vagus.errors import VagusError, nearest
@@ -44,14 +44,17 @@ def show(
     application: AppArgument,
     number: Annotated[int, typer.Argument(metavar="NUMBER", help="As `list` shows it.")],
     hub: HubOption = DEFAULT_HUB,
+    registry: RegistryOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show all that is known of a dead letter: the event, the error, where it happened."""
     from vagus.cli.values import TopicReader, plain_bytes
+    from vagus.hub import open_registry
 
     with open_hub(hub) as opened:
         letter = _chosen(list(_letters(opened, application)), [number])[0]
-        event = TopicReader(opened, letter.topic).event(letter.value)
+        reader = TopicReader(opened, letter.topic, open_registry(registry, opened))
+        event = reader.event(letter.value)
     row = {
         **_row(letter),
         "time": time_text(letter.timestamp),

@@ -17,6 +17,17 @@ HubOption = Annotated[
     ),
 ]
 
+RegistryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--registry",
+        envvar="VAGUS_REGISTRY",
+        metavar="URL",
+        help="Where schemas are, if not in the hub: a registry with Confluent's interface.",
+        show_default=False,
+    ),
+]
+
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print JSON, for scripts.", show_default=False)
 ]

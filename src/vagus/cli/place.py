@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+import typer
+
 from vagus.errors import HubError, UnknownTopic, VagusError
 
 if TYPE_CHECKING:
@@ -30,6 +32,14 @@ def open_hub(url: str, *, create: bool = False) -> Hub:
             "a new one",
         )
     return connect(url)
+
+
+def http_address(text: str) -> tuple[str, int]:
+    """The host and port of `[HOST]:PORT`; the host is this machine unless named."""
+    host, _, port = text.rpartition(":")
+    if not port.isdecimal() or int(port) > 65_535:
+        raise typer.BadParameter(f"expected [HOST]:PORT, got {text!r}", param_hint="--http")
+    return host.strip("[]") or "127.0.0.1", int(port)
 
 
 def open_file(url: str) -> LocalHub:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vagus.cli.options import DEFAULT_HUB, HubOption, example
+from vagus.cli.options import DEFAULT_HUB, HubOption, RegistryOption, example
 from vagus.cli.place import open_hub
 from vagus.cli.terminal import note, progress
 from vagus.errors import EncodeError, VagusError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from vagus.cli.inputs import Rows
-    from vagus.events import KeyType, RecordSchema
+    from vagus.events import KeyType, RecordSchema, Registry
     from vagus.hub import Hub, Records, TopicPartition
 
 _BATCH = 65_536
@@ -39,7 +39,7 @@ def add_to(root: typer.Typer) -> None:
     )(produce)
 
 
-def produce(
+def produce(  # noqa: PLR0913 - a command's options
     topic: Annotated[str, typer.Argument(metavar="TOPIC", help="The topic's name.")],
     file: Annotated[
         str, typer.Argument(metavar="FILE", help="JSON lines, CSV or Parquet; '-' is stdin.")
@@ -69,6 +69,7 @@ def produce(
         int, typer.Option(min=1, help="Of the topic, if it has yet to be created.")
     ] = 1,
     hub: HubOption = DEFAULT_HUB,
+    registry: RegistryOption = None,
 ) -> None:
     """Send the rows of a file to a topic, all or none.
 
@@ -77,12 +78,13 @@ def produce(
     sent again as it is. From stdin, JSON lines for a topic with a schema are sent as they come.
     """
     from vagus.cli.inputs import format_of, read_rows
+    from vagus.hub import open_registry
 
     kind = format_of(file, form)
     if file != "-" and not Path(file).is_file():
         raise VagusError(f"no file {file}")
     with open_hub(hub, create=True) as opened:
-        sender = _Sender(opened, topic, key, when)
+        sender = _Sender(opened, open_registry(registry, opened), topic, key, when)
         if file == "-" and kind == "jsonl" and sender.schemas:
             count = sender.stream(partitions)
         else:
@@ -95,12 +97,13 @@ def produce(
 class _Sender:
     """Encodes rows as a topic wants them, and appends them."""
 
-    def __init__(self, hub: Hub, topic: str, key: str | None, when: str | None) -> None:
+    def __init__(
+        self, hub: Hub, registry: Registry, topic: str, key: str | None, when: str | None
+    ) -> None:
         from vagus.cli.values import topic_schemas
-        from vagus.hub.schemas import HubRegistry
 
         self._hub, self._name, self._key, self._when = hub, topic, key, when
-        self._registry = HubRegistry(hub)
+        self._registry = registry
         self.schemas = topic_schemas(self._registry, topic)
         self._there = topic in hub.topics()
         self._keyed = self._look() if self._there else None

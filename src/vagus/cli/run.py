@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vagus.cli.appfile import load_app
-from vagus.cli.options import DEFAULT_HUB, HubOption, example
-from vagus.cli.place import open_hub
+from vagus.cli.options import DEFAULT_HUB, HubOption, RegistryOption, example
+from vagus.cli.place import http_address, open_hub
 from vagus.cli.terminal import note
 
 if TYPE_CHECKING:
@@ -62,21 +62,26 @@ def run(
         ),
     ] = None,
     hub: HubOption = DEFAULT_HUB,
+    registry: RegistryOption = None,
 ) -> None:
     """Run an application until Ctrl-C.
 
     Ctrl-C or SIGTERM finishes the commit and leaves the group; a second one stops at once. More
     workers can be started at any time, here or in another terminal: they share the partitions.
     """
-    address = None if http is None else _address(http)
+    address = None if http is None else http_address(http)
     app = load_app(application)
+    from vagus.hub import open_registry
     from vagus.runtime.runner import Runner
 
     load = partial(load_app, application) if workers > 1 and not threads else None
     with ExitStack() as stack:
         opened = stack.enter_context(open_hub(hub, create=True))
         status = stack.enter_context(_status())
-        runner = Runner(app, opened, workers=workers, load=load, watch=status.show)
+        schemas = open_registry(registry, opened)
+        runner = Runner(
+            app, opened, workers=workers, load=load, watch=status.show, registry=registry
+        )
         if address is not None:
             from vagus.runtime.provision import provision
             from vagus.serve import Server
@@ -90,6 +95,7 @@ def run(
                     ready=runner.ready,
                     host=address[0],
                     port=address[1],
+                    registry=schemas,
                 )
             )
             note(f"{server.url}/views")
@@ -110,13 +116,6 @@ def describe(
     """Show what an application reads, does and writes. Nothing is run, no hub is needed."""
     description = load_app(application).describe()
     print(description.mermaid() if mermaid else description)
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not port.isdecimal() or int(port) > 65_535:
-        raise typer.BadParameter(f"expected [HOST]:PORT, got {text!r}", param_hint="--http")
-    return host.strip("[]") or "127.0.0.1", int(port)
 
 
 @contextmanager

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vagus.cli.appfile import is_file, load_app
-from vagus.cli.options import DEFAULT_HUB, HubOption, JsonOption, example, group
+from vagus.cli.options import DEFAULT_HUB, HubOption, JsonOption, RegistryOption, example, group
 from vagus.cli.place import open_hub
 from vagus.cli.terminal import listing, note, print_json
 from vagus.errors import IncompatibleSchema, SchemaError, VagusError, nearest
@@ -23,11 +25,14 @@ INCOMPATIBLE = 3
 
 
 @app.command("list", **example("vagus schema list"))
-def list_schemas(hub: HubOption = DEFAULT_HUB, as_json: JsonOption = False) -> None:
+def list_schemas(
+    hub: HubOption = DEFAULT_HUB,
+    registry: RegistryOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """List the subjects: TOPIC-value, or TOPIC-TYPE where a topic carries several types."""
-    with open_hub(hub) as opened:
-        registry = _registry(opened)
-        rows = [_row(registry, subject) for subject in registry.subjects()]
+    with _schemas(hub, registry) as schemas:
+        rows = [_row(schemas, subject) for subject in schemas.subjects()]
     listing(
         rows,
         ["subject", "name", "versions", "id", "compatibility"],
@@ -43,21 +48,21 @@ def show(
         int | None, typer.Option("--version", help="Of the subject.", show_default="the newest")
     ] = None,
     hub: HubOption = DEFAULT_HUB,
+    registry: RegistryOption = None,
 ) -> None:
     """Show a schema, as Avro in JSON."""
-    with open_hub(hub) as opened:
-        registry = _registry(opened)
+    with _schemas(hub, registry) as schemas:
         if what.isdecimal():
-            text = registry.schema(int(what))
+            text = schemas.schema(int(what))
         else:
-            versions = dict(registry.versions(_subject(registry, what)))
+            versions = dict(schemas.versions(_subject(schemas, what)))
             wanted = max(versions) if version is None else version
             if wanted not in versions:
                 raise SchemaError(
                     f"no version {wanted} of {what!r}",
                     hint=f"there is {', '.join(map(str, versions))}",
                 )
-            text = registry.schema(versions[wanted])
+            text = schemas.schema(versions[wanted])
     print_json(json.loads(text))
 
 
@@ -81,17 +86,15 @@ def check(
         ),
     ] = None,
     hub: HubOption = DEFAULT_HUB,
+    registry: RegistryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check whether schemas can follow those in the hub, before anything runs or is registered.
+    """Check whether schemas can follow those that are there, before anything runs or is registered.
 
     Exit code 3 if one can't.
     """
-    with open_hub(hub) as opened:
-        registry = _registry(opened)
-        rows = [
-            _checked(registry, each, text) for each, text in _candidates(registry, file, subject)
-        ]
+    with _schemas(hub, registry) as schemas:
+        rows = [_checked(schemas, each, text) for each, text in _candidates(schemas, file, subject)]
     listing(rows, ["subject", "result"], as_json=as_json, empty="no schemas to check")
     broken = [row for row in rows if row["result"] == "incompatible"]
     for row in broken:
@@ -139,10 +142,18 @@ def _checked(registry: Registry, subject: str, text: str) -> dict[str, Any]:
     return {"subject": subject, "result": "same" if same else "compatible", "reason": None}
 
 
-def _registry(hub: Any) -> Registry:
-    from vagus.hub.schemas import HubRegistry
+@contextmanager
+def _schemas(hub: str, registry: str | None) -> Iterator[Registry]:
+    """The registry at an address, for which no hub is needed, or else the hub's own."""
+    if registry:
+        from vagus.hub.confluent import ConfluentRegistry
 
-    return HubRegistry(hub)
+        yield ConfluentRegistry(registry)
+        return
+    from vagus.hub import open_registry
+
+    with open_hub(hub) as opened:
+        yield open_registry(None, opened)
 
 
 def _row(registry: Registry, subject: str) -> dict[str, Any]:

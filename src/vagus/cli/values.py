@@ -16,7 +16,6 @@ from pydantic_core import to_json
 
 from vagus.events import AvroCodec, BytesColumn, RecordSchema
 from vagus.events.rows import to_python
-from vagus.hub.schemas import HubRegistry
 
 if TYPE_CHECKING:
     from vagus.events import Registry
@@ -47,9 +46,8 @@ class TopicReader:
     `_value`, its bytes in base64.
     """
 
-    def __init__(self, hub: Hub, topic: str) -> None:
+    def __init__(self, hub: Hub, topic: str, registry: Registry) -> None:
         self.topic = topic
-        registry = HubRegistry(hub)
         self.schemas = topic_schemas(registry, topic)
         self._codec = AvroCodec(self.schemas, registry, topic) if self.schemas else None
         self._changes = {

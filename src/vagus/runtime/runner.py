@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from vagus.errors import HubError, UnknownGroup, VagusError
+from vagus.hub import open_registry
 from vagus.runtime.metrics import Metrics
 from vagus.runtime.station import (
     STOP_SIGNALS,
@@ -49,8 +50,8 @@ class Runner:
     """Runs `workers` workers of an application on a hub.
 
     They are threads, or with `load` processes: each calls `load`, which must be importable (a
-    function of a module, or a `functools.partial` of one), and opens the hub itself. `watch` is
-    called twice a second, on the thread that runs.
+    function of a module, or a `functools.partial` of one), and opens the hub itself. `registry` is
+    where schemas are, if not in the hub. `watch` is called twice a second, on the thread that runs.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Runner:
         workers: int = 1,
         load: Callable[[], Runnable] | None = None,
         watch: Callable[[Runner], None] = lambda runner: None,
+        registry: str | None = None,
     ) -> None:
         if workers < 1:
             raise VagusError(f"expected at least one worker, got {workers}")
@@ -70,6 +72,8 @@ class Runner:
                 hint="worker processes share a file; use threads",
             )
         self.app, self.hub = app, hub
+        self._registry = open_registry(registry, hub)
+        self._registry_url = registry
         self.metrics = Metrics() if load is None else _Gathered()
         self.restoring: dict[tuple[int, str], tuple[int, int]] = {}
         self._watch = watch
@@ -87,8 +91,8 @@ class Runner:
             self._notes.put((number, note))
 
         if load is None:
-            return ThreadStation(number, self.app, self.hub, self.metrics, tell)
-        return ProcessStation(number, load, self.hub.url, tell)
+            return ThreadStation(number, self.app, self.hub, self._registry, self.metrics, tell)
+        return ProcessStation(number, load, self.hub.url, self._registry_url, tell)
 
     def run(self) -> int:
         """Work until told to stop; the exit code.

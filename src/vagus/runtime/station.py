@@ -18,12 +18,12 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Protocol
 
 from vagus.errors import Fenced, VagusError
-from vagus.hub import connect
-from vagus.hub.schemas import HubRegistry
+from vagus.hub import connect, open_registry
 from vagus.runtime.metrics import Metrics
 from vagus.runtime.worker import CommitPoint, Policy, Seams, Worker
 
 if TYPE_CHECKING:
+    from vagus.events import Registry
     from vagus.hub import Hub
     from vagus.runtime.topology import Topology
 
@@ -146,10 +146,14 @@ class _Stop:
 
 
 def _work(
-    app: Runnable, hub: Hub, metrics: Metrics, stop: _Stop, tell: Callable[[Note], None]
+    app: Runnable,
+    hub: Hub,
+    registry: Registry,
+    metrics: Metrics,
+    stop: _Stop,
+    tell: Callable[[Note], None],
 ) -> None:
     """Run workers one after another until asked to stop: one that is fenced has a successor."""
-    registry = HubRegistry(hub)
     ready = False
 
     def progress(what: str, done: int, total: int) -> None:
@@ -190,10 +194,17 @@ class ThreadStation:
     """A worker in a thread of this process."""
 
     def __init__(
-        self, number: int, app: Runnable, hub: Hub, metrics: Metrics, tell: Callable[[Note], None]
+        self,
+        number: int,
+        app: Runnable,
+        hub: Hub,
+        registry: Registry,
+        metrics: Metrics,
+        tell: Callable[[Note], None],
     ) -> None:
         self.number = number
-        self._app, self._hub, self._metrics, self._tell = app, hub, metrics, tell
+        self._app, self._hub, self._registry = app, hub, registry
+        self._metrics, self._tell = metrics, tell
         self._stop = _Stop()
         self._thread = threading.Thread(
             target=self._run, name=f"vagus-worker-{number}", daemon=True
@@ -210,7 +221,7 @@ class ThreadStation:
 
     def _run(self) -> None:
         try:
-            _work(self._app, self._hub, self._metrics, self._stop, self._tell)
+            _work(self._app, self._hub, self._registry, self._metrics, self._stop, self._tell)
         except BaseException as error:  # noqa: BLE001 - the runner raises it
             self._tell(Failed(error))
         finally:
@@ -218,10 +229,18 @@ class ThreadStation:
 
 
 class ProcessStation:
-    """A worker in a process of its own, which makes the application with `load`."""
+    """A worker in a process of its own, which makes the application with `load`.
+
+    It opens the hub at `url`, and the registry at `registry`, or with None the hub's own.
+    """
 
     def __init__(
-        self, number: int, load: Callable[[], Runnable], url: str, tell: Callable[[Note], None]
+        self,
+        number: int,
+        load: Callable[[], Runnable],
+        url: str,
+        registry: str | None,
+        tell: Callable[[Note], None],
     ) -> None:
         self.number = number
         self._tell = tell
@@ -229,7 +248,7 @@ class ProcessStation:
         self._channel, theirs = spawn.Pipe()
         self._theirs = theirs
         self._process = spawn.Process(
-            target=_in_process, args=(load, url, theirs), name=f"vagus-worker-{number}"
+            target=_in_process, args=(load, url, registry, theirs), name=f"vagus-worker-{number}"
         )
         self._listener = threading.Thread(target=self._listen, daemon=True)
 
@@ -272,7 +291,9 @@ class ProcessStation:
         self._tell(Ended())
 
 
-def _in_process(load: Callable[[], Runnable], url: str, channel: Connection) -> None:
+def _in_process(
+    load: Callable[[], Runnable], url: str, registry: str | None, channel: Connection
+) -> None:
     """What a worker's process does."""
     stop, metrics, lock = _Stop(), Metrics(), threading.Lock()
     wake, poke = os.pipe()
@@ -303,7 +324,7 @@ def _in_process(load: Callable[[], Runnable], url: str, channel: Connection) -> 
     try:
         app = load()
         with connect(url) as hub:
-            _work(app, hub, metrics, stop, tell)
+            _work(app, hub, open_registry(registry, hub), metrics, stop, tell)
     except BaseException as error:  # noqa: BLE001 - the runner raises it
         tell(_failure(error))
     tell(Counted(metrics.snapshot()))

@@ -237,27 +237,27 @@ class App:
 
         return Description(self)
 
-    def run(self, hub: str = "vagus.db", *, workers: int = 1) -> None:
+    def run(self, hub: str = "vagus.db", *, workers: int = 1, registry: str | None = None) -> None:
         """Run in this process, on threads, until SIGINT or SIGTERM.
 
-        The commit at hand is finished, and the group left; a second signal ends the process at
-        once. `vagus run` does more: processes, views over HTTP, progress. Raises what made a
+        `registry` is the URL of a schema registry; without one schemas are kept in the hub. The
+        commit at hand is finished, and the group left; a second signal ends the process at once.
+        `vagus run` does more: processes, views over HTTP, progress. Raises what made a
         worker fail.
         """
         from contextlib import closing
 
-        from vagus.hub import connect
-        from vagus.hub.schemas import HubRegistry
+        from vagus.hub import connect, open_registry
         from vagus.runtime.runner import Runner
         from vagus.streams.views import Views
 
         with (
             connect(hub) as opened,
-            closing(Views(self, opened, HubRegistry(opened), live=True)) as views,
+            closing(Views(self, opened, open_registry(registry, opened), live=True)) as views,
         ):
             self.show_views(views)
             try:
-                code = Runner(self, opened, workers=workers).run()
+                code = Runner(self, opened, workers=workers, registry=registry).run()
             finally:
                 self.show_views(None)
             if code:  # a worker may hang: nothing is waited for

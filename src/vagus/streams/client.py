@@ -10,9 +10,8 @@ import polars as pl
 
 from vagus.errors import EncodeError, TopicExists
 from vagus.events import Event
-from vagus.hub import Records, TopicPartition, connect
+from vagus.hub import Records, TopicPartition, connect, open_registry
 from vagus.hub.contract import Closing
-from vagus.hub.schemas import HubRegistry
 from vagus.runtime.frame import KEY, TIME, TIME_TYPE, TOMBSTONE
 from vagus.runtime.topic import WINDOW_START, Topic, TopicCodec
 
@@ -28,7 +27,8 @@ if TYPE_CHECKING:
 class Client(Closing):
     """Typed access to a hub's topics, as an application declares them.
 
-    Topics that are missing are created when they are first sent to.
+    Topics that are missing are created when they are first sent to. `registry` is where schemas
+    are, or its URL; without one they are kept in the hub.
 
     >>> import vagus as vg
     >>> class Reading(vg.Event):
@@ -47,13 +47,17 @@ class Client(Closing):
         app: App,
         hub: Hub | str = "vagus.db",
         *,
-        registry: Registry | None = None,
+        registry: Registry | str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.app = app
         self._own = isinstance(hub, str)
         self.hub: Hub = connect(hub) if isinstance(hub, str) else hub
-        self.registry: Registry = registry or HubRegistry(self.hub)
+        self.registry: Registry = (
+            open_registry(registry, self.hub)
+            if registry is None or isinstance(registry, str)
+            else registry
+        )
         self._clock = clock
         self._codecs: dict[str, TopicCodec] = {}
         self._counts: dict[str, int] = {}

@@ -188,6 +188,8 @@ class Answers:
             level = subjects.level_of(subject)
             if text is None:
                 old = subjects.versions(subject)
+            elif text == "latest" and not subjects.versions(subject):
+                old = []  # what would be the first version can follow
             else:
                 old = [_version(subjects, subject, text)]
             try:
