@@ -1,0 +1,84 @@
+"""The inbox of a process manager: events of several topics, by the key of the process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from vagus.errors import DeclarationError, nearest
+from vagus.events import Field, RecordSchema
+from vagus.runtime.frame import KEY, SYSTEM, TOMBSTONE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vagus.events import Event
+    from vagus.runtime.batch import Batch
+    from vagus.streams import Stream
+
+__all__ = ["ENVELOPE", "Enveloping", "key_field"]
+
+ENVELOPE = (
+    Field.of("type", pl.String(), nullable=False),
+    Field.of("body", pl.String(), nullable=False),
+)
+"""An event of whatever type: the name of its class, and itself as JSON."""
+
+
+def key_field(stream: Stream, name: str, where: str) -> Field:
+    """The field of a stream's events that names the process. Raises DeclarationError."""
+    if not stream.event_types:
+        raise DeclarationError(
+            f"expected a topic of event classes, got {stream!r}",
+            where=where,
+            hint="a process reacts to events as they were declared: service.topic(...)",
+        )
+    for event_type in stream.event_types:
+        schema = RecordSchema.of(event_type)
+        if name not in schema.fields:
+            raise DeclarationError(
+                f"{event_type.__name__} has no field {name!r} that says which process it is for",
+                where=where,
+                hint=nearest(name, schema.fields) or f"it has {', '.join(schema.fields)}",
+            )
+    return stream.fields[name]
+
+
+def check_json(event_types: Sequence[type[Event]], where: str) -> None:
+    """Raise DeclarationError for events that JSON can't hold: those with bytes."""
+    for event_type in event_types:
+        for field in RecordSchema.of(event_type).fields.values():
+            if "Binary" in str(field.dtype):
+                raise DeclarationError(
+                    f"expected no bytes, got the field {event_type.__name__}.{field.name}",
+                    where=where,
+                    hint="carry it as text, or leave it out with map_events before",
+                )
+
+
+class Enveloping:
+    """Puts events into envelopes, with the key of their process. Those without one are left out."""
+
+    def __init__(
+        self, name: str, reader: Any, key: str, dtype: pl.DataType, empty: pl.DataFrame
+    ) -> None:
+        self._name, self._reader, self._key = name, reader, key
+        self._dtype, self._empty = dtype, empty
+
+    def __call__(self, inputs: Sequence[pl.DataFrame], batch: Batch) -> pl.DataFrame:
+        frame = inputs[0]
+        ours = ~pl.col(TOMBSTONE) & pl.col(self._key).is_not_null()
+        frame = frame.filter(ours)
+        if not frame.height:
+            return self._empty
+        events = self._reader.from_frame(frame)
+        return (
+            frame.select(SYSTEM)
+            .with_columns(
+                frame[self._key].cast(self._dtype).alias(KEY),
+                pl.Series("type", [type(event).__name__ for event in events]),
+                pl.Series("body", [event.model_dump_json() for event in events]),
+            )
+            .select(self._empty.columns)
+        )
