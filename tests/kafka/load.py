@@ -84,7 +84,8 @@ class Load:
                 self._send_order()
             if self._dice.random() < 0.3:
                 self._send_account(f"account-{self._dice.randrange(ACCOUNTS)}")
-            self._producer.poll(0.05)
+            self._producer.poll(0)
+            time.sleep(0.05)
 
     def _send_order(self) -> None:
         order = {
