@@ -1,4 +1,4 @@
-"""Registries: one in memory, one in a hub. Each keeps the same promises."""
+"""Registries: in memory, in a hub, reached over HTTP. Each keeps the same promises."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ import pytest
 from vagus.errors import IncompatibleSchema, SchemaError
 from vagus.events import MemoryRegistry, Registry
 from vagus.hub import TopicPartition, connect
+from vagus.hub.confluent import ConfluentRegistry
 from vagus.hub.schemas import HubRegistry
+from vagus.serve.registry import RegistryServer
 
 
 def _schema(*names: str, name: str = "A") -> str:
@@ -22,13 +24,17 @@ def _schema(*names: str, name: str = "A") -> str:
     return json.dumps({"type": "record", "name": name, "fields": fields})
 
 
-@pytest.fixture(params=["memory", "hub"])
+@pytest.fixture(params=["memory", "hub", "rest"])
 def registry(request: pytest.FixtureRequest) -> Iterator[Registry]:
     if request.param == "memory":
         yield MemoryRegistry()
-    else:
-        with connect(":memory:") as hub:
+        return
+    with connect(":memory:") as hub:
+        if request.param == "hub":
             yield HubRegistry(hub)
+            return
+        with RegistryServer(hub, port=0) as server:
+            yield ConfluentRegistry(server.url)
 
 
 def test_a_schema_has_one_id_for_ever(registry: Registry) -> None:
