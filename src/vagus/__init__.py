@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vagus.events import Aliases as Aliases
     from vagus.events import Event as Event
     from vagus.events import Metadata as Metadata
+    from vagus.events import Personal as Personal
     from vagus.hub import connect as connect
     from vagus.services import Command as Command
     from vagus.services import Conflict as Conflict
@@ -64,6 +65,7 @@ _HOMES = {
     "Service": "vagus.services",
     "Stream": "vagus.streams",
     "Table": "vagus.streams",
+    "Personal": "vagus.events",
     "Window": "vagus.streams",
     "collect": "vagus.streams",
     "connect": "vagus.hub",
@@ -103,6 +105,7 @@ __all__ = [
     "__version__",
     "collect",
     "connect",
+    "Personal",
     "count",
     "distinct_count",
     "errors",

@@ -25,7 +25,19 @@ import typer
 from typer.exceptions import TyperException
 from typer.main import get_command
 
-from vagus.cli import consume, deadletters, demo, group, hub, produce, registry, run, schema, topic
+from vagus.cli import (
+    consume,
+    deadletters,
+    demo,
+    forget,
+    group,
+    hub,
+    produce,
+    registry,
+    run,
+    schema,
+    topic,
+)
 from vagus.cli.options import example
 from vagus.errors import VagusError, nearest
 
@@ -80,6 +92,7 @@ def _root(
 run.add_to(root)
 produce.add_to(root)
 consume.add_to(root)
+forget.add_to(root)
 for part in (topic.app, group.app, schema.app, registry.app, deadletters.app, hub.app, demo.app):
     root.add_typer(part)
 

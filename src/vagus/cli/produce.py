@@ -89,7 +89,7 @@ def produce(  # noqa: PLR0913 - a command's options
             count = sender.stream(partitions)
         else:
             data = sys.stdin.buffer.read() if file == "-" else Path(file)
-            rows = read_rows(data, kind, sender.schemas)
+            rows = read_rows(data, kind, sender.plain)
             count = sender.send_all(rows, partitions)
     note(f"sent {count:,} event{'s' if count != 1 else ''} to {topic}")
 
@@ -105,6 +105,7 @@ class _Sender:
         self._hub, self._name, self._key, self._when = hub, topic, key, when
         self._registry = registry
         self.schemas = topic_schemas(self._registry, topic)
+        self.plain = [schema.plain for schema in self.schemas]
         self._there = topic in hub.topics()
         self._keyed = self._look() if self._there else None
         self._turn = 0
@@ -138,7 +139,7 @@ class _Sender:
         count, line = 0, 1
         for chunk in _chunks():
             try:
-                rows = read_rows(chunk, "jsonl", self.schemas, first_line=line)
+                rows = read_rows(chunk, "jsonl", self.plain, first_line=line)
                 batches = self._encode(rows, self.schemas)
             except VagusError as error:
                 already = f"the {count:,} events before are sent" if count else "nothing is sent"
@@ -191,6 +192,7 @@ class _Sender:
         self, rows: Rows, schemas: list[RecordSchema]
     ) -> list[tuple[TopicPartition, Records]]:
         from vagus.hub import TopicPartition
+        from vagus.hub.personkeys import PersonKeys
         from vagus.runtime.topic import Topic, TopicCodec
 
         self._check_key(rows)
@@ -199,6 +201,7 @@ class _Sender:
         self._turn += 1  # batches without keys go round all partitions
         codec = TopicCodec(Topic(self._name, tuple(schemas), key_kind=kind), self._registry)
         try:
+            frame = PersonKeys.of(self._hub).seal(frame, codec.topic.marks)
             pieces = codec.encode(frame, count, unkeyed_partition=self._turn % count)
         except EncodeError as error:
             raise rows.wrong(error) from error

@@ -16,6 +16,7 @@ from pydantic_core import to_json
 
 from vagus.events import AvroCodec, BytesColumn, RecordSchema
 from vagus.events.rows import to_python
+from vagus.hub.personkeys import PersonKeys
 
 if TYPE_CHECKING:
     from vagus.events import Registry
@@ -53,9 +54,11 @@ class TopicReader:
         self._changes = {
             name: change
             for schema in self.schemas
-            for name, node in schema.nodes.items()
+            for name, node in schema.plain.nodes.items()
             if (change := to_python(node)) is not None
         }
+        self._marks = {name: mark for schema in self.schemas for name, mark in schema.marks.items()}
+        self._persons = PersonKeys.of(hub)
         self._windowed: bool | None = None
 
     def frame(self, read: FetchedRecords) -> pl.DataFrame:
@@ -68,7 +71,8 @@ class TopicReader:
             return head.with_columns(gone, _errors({}, len(read)), pl.Series("value", texts))
         decoded = self._codec.decode(read.values)
         rows = pl.DataFrame({"_row": pl.arange(len(read), eager=True).cast(pl.UInt32)})
-        body = rows.join(decoded.frame, on="_row", how="left", maintain_order="left")
+        known = self._persons.open(decoded.frame, self._marks)
+        body = rows.join(known, on="_row", how="left", maintain_order="left")
         gone = rows["_row"].is_in(pl.Series(decoded.tombstones).implode()).alias("_tombstone")
         errors = _errors({bad.row: bad.error for bad in decoded.errors}, len(read))
         return head.with_columns(gone, errors, *body.drop("_row").get_columns())
@@ -107,7 +111,8 @@ class TopicReader:
         decoded = self._codec.decode(BytesColumn([value]))
         if decoded.errors:
             return _looks_like(value)
-        row = decoded.frame.drop("_row").to_dicts()[0]
+        frame = self._persons.open(decoded.frame, self._marks)
+        row = frame.drop("_row").to_dicts()[0]
         return json.loads(to_line({name: self._plain(name, each) for name, each in row.items()}))
 
     def _plain(self, name: str, value: Any) -> Any:

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from vagus.events.event import Aliases, Event
+from vagus.events.personal import Personal
 
 if TYPE_CHECKING:
     from vagus.events.avro import AvroCodec
@@ -38,6 +39,7 @@ __all__ = [
     "Level",
     "MemoryRegistry",
     "Metadata",
+    "Personal",
     "RecordSchema",
     "Registry",
     "check_compatibility",

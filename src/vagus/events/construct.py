@@ -130,7 +130,7 @@ def maker_of(event_type: type[Any]) -> Maker | None:
         return None
     if _has_functions(fields) or any(map(_has_functions, definitions)):
         return None
-    schema = RecordSchema.of(event_type)
+    schema = RecordSchema.of(event_type).plain
     parts = {}
     for name, field in fields["fields"].items():
         node = schema.nodes[name]

@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from vagus.errors import DeclarationError
+from vagus.events.personal import Personal, personal_part
 
 __all__ = ["avro_record", "fixed_size", "own_tag"]
 
@@ -113,22 +114,33 @@ class _Declaration:
             record["tag"] = tag
         self._open.append(model)
         record["fields"] = [
-            self._field(f"{where}.{name}", name, info, model.__name__)
+            self._field(f"{where}.{name}", name, info, model)
             for name, info in model.model_fields.items()
         ]
         self._open.pop()
         return record
 
-    def _field(self, where: str, name: str, info: FieldInfo, owner: str) -> dict[str, Any]:
+    def _field(
+        self, where: str, name: str, info: FieldInfo, owner: type[BaseModel]
+    ) -> dict[str, Any]:
         if not _NAME.match(name):
             raise DeclarationError(
                 f"expected a name of ASCII letters, digits and underscores, got {name!r}",
                 where=where,
                 hint="rename the field",
             )
-        kind = self._type(info.annotation, [info, *info.metadata], where, f"{owner}_{name}")
+        notes, known_as = [info, *info.metadata], f"{owner.__name__}_{name}"
+        field: dict[str, Any] = {"name": name}
+        if any(isinstance(note, Personal) for note in info.metadata):
+            if len(self._open) > 1:
+                raise _misplaced(where)
+            # Its type stands in a property, where no other field finds a name defined.
+            inside = _Declaration()._type(info.annotation, notes, where, known_as)
+            field |= personal_part(owner, name, inside, where)
+        else:
+            field["type"] = self._type(info.annotation, notes, where, known_as)
+        kind = field["type"]
         has_default, value = _default(info)
-        field: dict[str, Any] = {"name": name, "type": kind}
         if has_default:
             if isinstance(kind, list) and kind[0] == "null" and value is not None:
                 # A default is of the first type of its union.
@@ -144,6 +156,8 @@ class _Declaration:
     def _type(self, kind: Any, notes: list[Any], where: str, name: str) -> Any:
         if get_origin(kind) is Annotated:
             inner, *more = get_args(kind)
+            if any(isinstance(note, Personal) for note in more):
+                raise _misplaced(where)
             return self._type(inner, [*more, *notes], where, name)
         if hasattr(kind, "__value__"):  # a type alias, of `typing` or of its backport
             return self._type(kind.__value__, notes, where, name)
@@ -234,6 +248,14 @@ class _Declaration:
                     where, shown, f"models whose first Literal field is {tag}, with one value each"
                 )
         return [self.record(kind, where) for kind in kinds]
+
+
+def _misplaced(where: str) -> DeclarationError:
+    return DeclarationError(
+        "expected a whole field of the event to be personal, got a part of one",
+        where=where,
+        hint='make it a field of its own: Annotated[str | None, vg.Personal("customer_id")]',
+    )
 
 
 def _known(named: dict[str, Any], name: str, what: Any, where: str) -> bool:

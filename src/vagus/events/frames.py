@@ -45,7 +45,22 @@ def union_columns(schemas: Sequence[RecordSchema], topic: str) -> pl.Schema:
                     where=f"{topic}.{name}",
                     hint="rename the field in one of the types",
                 )
+    _check_marks(schemas, topic)
     return pl.Schema(columns)
+
+
+def _check_marks(schemas: Sequence[RecordSchema], topic: str) -> None:
+    """Raise DeclarationError where a column is personal in different ways."""
+    for first in schemas:
+        for name, mark in first.marks.items():
+            for other in schemas:
+                if name in other.fields and other.marks.get(name) != mark:
+                    raise DeclarationError(
+                        "expected a column to be personal in the same way in all types, got "
+                        f"{mark} in {first.name} and {other.marks.get(name)} in {other.name}",
+                        where=f"{topic}.{name}",
+                        hint="rename the field in one of the types",
+                    )
 
 
 def fit_frame(frame: pl.DataFrame, schema: RecordSchema, topic: str) -> pl.DataFrame:
@@ -64,8 +79,28 @@ def fit_frame(frame: pl.DataFrame, schema: RecordSchema, topic: str) -> pl.DataF
             columns.append(pl.Series(name, column).cast(dtype))
             continue
         series = frame[name]
+        if name in schema.marks:
+            series = _encrypted(series, topic)
         columns.append(series if series.dtype == dtype else _cast(series, dtype, topic))
     return pl.DataFrame(columns) if columns else pl.DataFrame(height=frame.height)
+
+
+def _encrypted(series: pl.Series, topic: str) -> pl.Series:
+    """A personal column, unless there is a value in it that anybody could read."""
+    from vagus.events.cipher import unsealed
+
+    if series.dtype != pl.Binary:
+        rows = series.is_not_null().arg_true().to_list()
+    else:
+        rows = unsealed(series).arg_true().to_list()
+    if rows:
+        raise EncodeError(
+            f"expected encrypted values in a personal field, got others, row {rows[0]}",
+            where=f"{topic}.{series.name}",
+            hint="send it with vg.Client, or make the event in map_events: both encrypt",
+            rows=rows,
+        )
+    return series
 
 
 def _cast(series: pl.Series, dtype: pl.DataType, topic: str) -> pl.Series:

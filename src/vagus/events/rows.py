@@ -31,7 +31,7 @@ _Change = Callable[[Any], Any]
 
 def events_of(event_type: type[E], frame: pl.DataFrame) -> list[E]:
     """The rows of a frame as events."""
-    schema = RecordSchema.of(event_type)
+    schema = RecordSchema.of(event_type).plain
     missing = [
         name
         for name in schema.fields
@@ -81,7 +81,7 @@ def _adapter(event_type: type[Any]) -> TypeAdapter[Any]:
 
 def frame_of(event_type: type[E], events: Sequence[E]) -> pl.DataFrame:
     """The events as the rows of a frame."""
-    schema = RecordSchema.of(event_type)
+    schema = RecordSchema.of(event_type).plain
     columns = []
     for name, node in schema.nodes.items():
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
@@ -14,6 +14,7 @@ import polars as pl
 from vagus.errors import DeclarationError, SchemaError
 from vagus.events.declare import avro_record, fixed_size
 from vagus.events.parse import Definitions, full_name, node_of
+from vagus.events.personal import PROPERTY, Mark, marks_of
 
 if TYPE_CHECKING:
     from vagus.events.event import Event
@@ -47,6 +48,16 @@ class Field:
         if nullable:
             avro = {"name": name, "type": ["null", kind], "default": None}
         return cls(name, node_of(kind, name, Definitions()).dtype, nullable, avro)
+
+    def derived(self, name: str, *, nullable: bool | None = None) -> Field:
+        """A column of the same values under another name: its type, without docs and defaults.
+
+        What is personal stays so.
+        """
+        made = Field.of(name, self.dtype, self.nullable if nullable is None else nullable)
+        if PROPERTY not in self.avro:
+            return made
+        return replace(made, avro={**made.avro, PROPERTY: self.avro[PROPERTY]})
 
 
 class RecordSchema:
@@ -107,6 +118,24 @@ class RecordSchema:
     def columns(self) -> pl.Schema:
         """The names and Polars types of the fields, in order."""
         return pl.Schema({name: part.dtype for name, part in self.fields.items()})
+
+    @cached_property
+    def marks(self) -> Mapping[str, Mark]:
+        """The fields that hold personal data, encrypted."""
+        return marks_of(self.fields)
+
+    @cached_property
+    def plain(self) -> RecordSchema:
+        """The schema with personal fields as they are when nothing is encrypted."""
+        if not self.marks:
+            return self
+        fields = []
+        for name, known in self.fields.items():
+            avro = dict(known.avro)
+            if name in self.marks:
+                avro["type"] = ["null", avro.pop(PROPERTY)["type"]]
+            fields.append(Field(name, known.dtype, known.nullable, avro))
+        return RecordSchema.build(self.name, fields)
 
     @cached_property
     def fast(self) -> bool:

@@ -270,6 +270,13 @@ class Hub(Closing):
         Raises UnknownTopic.
         """
 
+    def wipe(self, topic: str) -> None:
+        """Compact a topic at once, and leave no trace of what was superseded, where that can be.
+
+        Otherwise the hub's own compaction removes it in time. Raises UnknownTopic.
+        """
+        self.describe_topic(topic)
+
     # Events
 
     @abstractmethod

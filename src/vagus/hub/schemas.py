@@ -118,7 +118,7 @@ class HubRegistry:
                 transaction.abort()
                 # Each waits a while of its own, so that one of those who fence each other is
                 # alone for long enough.
-                time.sleep(_pause_s(attempt))
+                time.sleep(pause_s(attempt))
                 continue
             except BaseException:
                 transaction.abort()
@@ -159,7 +159,8 @@ class HubRegistry:
                 self._next = reader.positions()[_PARTITION]
 
 
-def _pause_s(attempt: int) -> float:
+def pause_s(attempt: int) -> float:
+    """How long to wait before the next try, after so many."""
     return random.uniform(0, min(0.1, 0.002 * 2 ** min(attempt, 6)))
 
 

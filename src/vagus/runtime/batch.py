@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from vagus.events.personal import Mark
     from vagus.hub import FetchedRecords, Records, TopicPartition
+    from vagus.hub.personkeys import PersonKeys
     from vagus.runtime.metrics import Metrics
     from vagus.runtime.store import Store
 
@@ -172,10 +174,30 @@ class Batch:
     side: dict[str, pl.DataFrame] = field(default_factory=dict)  # frames for steps by name
     now_ms: int = 0
     due: bool = False
+    replay: bool = False  # its one record is a dead letter that was sent again
     partition: int = 0  # of the task's inputs
     partitions: int = 1  # as many as each of these topics has
     answers: list[Answer] = field(default_factory=list)
     urgent: bool = False
+    keys: PersonKeys | None = None
+
+    def opened(self, step: str, frame: pl.DataFrame, marks: Mapping[str, Mark]) -> pl.DataFrame:
+        """The frame with personal columns decrypted; records that can't be are set apart."""
+        if not marks:
+            return frame
+        keys = self._keys()
+        return self.guard(
+            step, lambda part: keys.open(part, marks), frame, keys.open(frame.clear(), marks)
+        )
+
+    def sealed(self, frame: pl.DataFrame, marks: Mapping[str, Mark]) -> pl.DataFrame:
+        """The frame with personal columns encrypted. Raises EncodeError with the rows."""
+        return self._keys().seal(frame, marks) if marks else frame
+
+    def _keys(self) -> PersonKeys:
+        if self.keys is None:
+            raise VagusError("expected a hub that keeps the keys of persons, got none")
+        return self.keys
 
     def fail(self, seq: int, step: str, error: BaseException, *, tries: int = 1) -> None:
         """Set a record apart."""

@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vagus.errors import EncodeError
 from vagus.events import (
     AvroCodec,
     BadValue,
@@ -18,12 +19,15 @@ from vagus.events import (
     partitions_for,
 )
 from vagus.hub import FetchedRecords, Records, TopicConfig
-from vagus.runtime.frame import KEY, TIME, TIME_TYPE, TOMBSTONE, empty_frame
+from vagus.runtime.frame import KEY, SYSTEM, TIME, TIME_TYPE, TOMBSTONE, empty_frame
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-    from vagus.events import JsonCodec, KeyType, RecordSchema, Registry
+    from vagus.events import Event, JsonCodec, KeyType, RecordSchema, Registry
+    from vagus.events.personal import Mark
 
 WINDOW_START = "window_start"
 
@@ -61,6 +65,11 @@ class Topic:
         return columns
 
     @property
+    def marks(self) -> dict[str, Mark]:
+        """The columns that hold personal data, encrypted."""
+        return {name: mark for schema in self.schemas for name, mark in schema.marks.items()}
+
+    @property
     def empty(self) -> pl.DataFrame:
         """A frame of this topic, without records."""
         columns = self.columns
@@ -72,6 +81,33 @@ class Topic:
     def key_type(self) -> pl.DataType:
         """The Polars type of the key."""
         return KeyCodec(self.key_kind).dtype
+
+    def frame(self, events: Sequence[Event]) -> pl.DataFrame:
+        """Events as a frame, in their order, without the engine's columns.
+
+        Raises EncodeError for an event of a type that the topic doesn't hold.
+        """
+        known = {schema.event_type: schema for schema in self.schemas}
+        for event in events:
+            if type(event) not in known:
+                wanted = " or ".join(schema.name for schema in self.schemas)
+                raise EncodeError(
+                    f"expected {wanted}, got {type(event).__name__}", where=f"topic {self.name!r}"
+                )
+        parts = []
+        for event_type, schema in known.items():
+            rows = [row for row, event in enumerate(events) if type(event) is event_type]
+            if event_type is not None and len(rows) == len(events) and len(known) == 1:
+                return event_type.to_frame(events)
+            if event_type is not None and rows:
+                part = event_type.to_frame([events[row] for row in rows])
+                at = pl.Series("_at", rows)
+                parts.append(part.with_columns(pl.lit(schema.name).alias("_type"), at))
+        if not parts:
+            return self.empty.drop(SYSTEM)
+        frame = pl.concat(parts, how="diagonal").sort("_at").drop("_at")
+        missing = [pl.lit(None, t).alias(n) for n, t in self.columns.items() if n not in frame]
+        return frame.with_columns(missing)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ import polars as pl
 from vagus.errors import DeclarationError, EncodeError, VagusError
 from vagus.events import Metadata
 from vagus.hub import Records, TopicPartition
+from vagus.hub.personkeys import PersonKeys
 from vagus.runtime.batch import Answer, Batch, Failure, Origin, Origins, Retry, Stopped
 from vagus.runtime.deadletters import VIEW_STEP, dead_letter_topic, to_records
 from vagus.runtime.frame import SEQ
@@ -319,6 +320,7 @@ class Worker:
             sleep=self._seams.sleep,
             run_async=self._run_async,
             now_ms=int(self._seams.clock() * 1000),
+            keys=PersonKeys.of(self._hub),
         )
 
     def _run_async(self, coroutine: Any) -> Any:

@@ -31,7 +31,7 @@ class RowForm:
         self.columns = dict(view.columns)
         self._nodes: dict[str, Node] = {}
         for schema in view.topic.schemas:
-            self._nodes.update(schema.nodes)
+            self._nodes.update(schema.plain.nodes)
         self._changes = [
             (name, change)
             for name in self.columns

@@ -240,6 +240,13 @@ class _Fold(Aggregate):
         return f"fold({self.input}, {self.initial!r}, {name}, {self.dtype})"
 
 
+def handed_on(aggregate: Aggregate) -> str | None:
+    """The column whose values the aggregate gives on unchanged, if it does no more than that."""
+    if isinstance(aggregate, (_First, _Last)) and aggregate.input.meta.is_column():
+        return aggregate.input.meta.output_name()
+    return None
+
+
 def _input(column: str | pl.Expr) -> pl.Expr:
     return pl.col(column) if isinstance(column, str) else column
 

@@ -370,6 +370,12 @@ def _typed(
                 )
         if key is not None:
             kind = key_kind(f"topic {name!r}", schema.fields[key].dtype)
+            if schema.marks.get(key) is not None:
+                raise DeclarationError(
+                    f"expected a key that isn't personal, got {key!r}: keys are not encrypted",
+                    where=f"topic {name!r}",
+                    hint="use the person's id",
+                )
         if time is not None and schema.fields[time].dtype.base_type().__name__ != "Datetime":
             raise DeclarationError(
                 f"expected the time field {time!r} to be a datetime",
@@ -384,7 +390,7 @@ def _fields(topic: Topic) -> dict[str, Field]:
     for schema in topic.schemas:
         for name, field in schema.fields.items():
             shared = all(name in other.fields for other in topic.schemas)
-            fields.setdefault(name, field if shared else Field.of(name, field.dtype))
+            fields.setdefault(name, field if shared else field.derived(name, nullable=True))
     if several:
         import polars as pl
 

@@ -12,6 +12,7 @@ from vagus.errors import EncodeError, TopicExists
 from vagus.events import Event
 from vagus.hub import Records, TopicPartition, connect, open_registry
 from vagus.hub.contract import Closing
+from vagus.hub.personkeys import PersonKeys
 from vagus.runtime.frame import KEY, TIME, TIME_TYPE, TOMBSTONE
 from vagus.runtime.topic import WINDOW_START, Topic, TopicCodec
 
@@ -58,6 +59,7 @@ class Client(Closing):
             if registry is None or isinstance(registry, str)
             else registry
         )
+        self.keys = PersonKeys.of(self.hub)
         self._clock = clock
         self._codecs: dict[str, TopicCodec] = {}
         self._counts: dict[str, int] = {}
@@ -76,7 +78,7 @@ class Client(Closing):
         `key` is for topics that name no key field. Raises EncodeError if an event doesn't fit.
         """
         typed = self.topic(topic)
-        frame = self._frame(typed, events, key)
+        frame = self.keys.seal(self._frame(typed, events, key), typed.marks)
         return self._append(typed, frame, acks, metadata)
 
     def delete(
@@ -119,15 +121,22 @@ class Client(Closing):
                         pl.lit(read.partition.partition).cast(pl.Int32).alias("_partition"),
                         pl.Series("_offset", read.offsets).gather(decoded.frame["_row"]),
                     )
-                    frames[read.partition.partition].append(frame)
+                    frames[read.partition.partition].append(self.keys.open(frame, typed.marks))
         extra = ["_partition", "_offset"] if offsets else []
         columns = [*extra, KEY, TIME, TOMBSTONE, *_values(typed)]
         pieces = [frame for number in sorted(frames) for frame in frames[number]]
         if not pieces:
             kinds = {"_partition": pl.Int32(), "_offset": pl.Int64()}
-            schema = {**kinds, **typed.empty.schema}
+            schema = {**kinds, **self.keys.open(typed.empty, typed.marks).schema}
             return pl.DataFrame(schema={name: schema[name] for name in columns})
         return pl.concat([frame.select(columns) for frame in pieces])
+
+    def forget(self, person: str | int) -> bool:
+        """Erase a person's data for good: what is marked `vg.Personal` reads as None from then on.
+
+        `person` is the id, as in the fields that the marks name. Whether there was anything.
+        """
+        return self.keys.forget(str(person))
 
     def topic(self, topic: Flow | str) -> Topic:
         """The declared topic that a name, a stream or a table stands for."""
@@ -166,7 +175,10 @@ class Client(Closing):
     def _frame(
         self, topic: Topic, events: Event | Iterable[Event] | pl.DataFrame, key: Any
     ) -> pl.DataFrame:
-        frame = events if isinstance(events, pl.DataFrame) else self._typed_frame(topic, events)
+        if isinstance(events, pl.DataFrame):
+            frame = events
+        else:
+            frame = topic.frame([events] if isinstance(events, Event) else list(events))
         now = pl.lit(self._now_ms()).cast(TIME_TYPE)
         moment = pl.col(topic.time).cast(TIME_TYPE) if topic.time else now
         keyed = pl.col(topic.key) if topic.key else pl.lit(key)
@@ -177,32 +189,6 @@ class Client(Closing):
         if TOMBSTONE not in frame.columns:
             frame = frame.with_columns(pl.lit(False).alias(TOMBSTONE))
         return frame
-
-    def _typed_frame(self, topic: Topic, events: Event | Iterable[Event]) -> pl.DataFrame:
-        listed = [events] if isinstance(events, Event) else list(events)
-        known = {schema.event_type: schema for schema in topic.schemas}
-        for event in listed:
-            if type(event) not in known:
-                wanted = " or ".join(schema.name for schema in topic.schemas)
-                raise EncodeError(
-                    f"expected {wanted}, got {type(event).__name__}", where=f"topic {topic.name!r}"
-                )
-        if len(topic.schemas) == 1:
-            event_type = topic.schemas[0].event_type
-            assert event_type is not None
-            return event_type.to_frame(listed)
-        parts = []
-        for event_type, schema in known.items():
-            rows = [row for row, event in enumerate(listed) if type(event) is event_type]
-            if rows and event_type is not None:
-                part = event_type.to_frame([listed[row] for row in rows])
-                at = pl.Series("_at", rows)
-                parts.append(part.with_columns(pl.lit(schema.name).alias("_type"), at))
-        if not parts:
-            return topic.empty.drop(KEY, TIME, TOMBSTONE)
-        frame = pl.concat(parts, how="diagonal").sort("_at").drop("_at")
-        missing = [pl.lit(None, t).alias(n) for n, t in topic.columns.items() if n not in frame]
-        return frame.with_columns(missing)
 
     def _append(
         self, topic: Topic, frame: pl.DataFrame, acks: Acks, metadata: Metadata | None

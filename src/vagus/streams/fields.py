@@ -11,12 +11,14 @@ from polars.exceptions import ColumnNotFoundError, PolarsError
 
 from vagus.errors import DeclarationError, nearest
 from vagus.events import Field, RecordSchema
+from vagus.events.personal import marks_of
 from vagus.runtime.frame import empty_frame, value_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from vagus.events import Event, KeyType
+    from vagus.events.personal import Mark
 
 Fields = dict[str, Field]
 
@@ -80,7 +82,7 @@ def fields_after(
             if origin.name == name:
                 found[name] = origin
             else:
-                found[name] = Field.of(name, dtype, nullable=origin.nullable)
+                found[name] = origin.derived(name)
         else:
             found[name] = Field.of(name, dtype)
     return found
@@ -99,14 +101,21 @@ def taken_from(expr: pl.Expr, fields: Mapping[str, Field]) -> Field | None:
 
 def nullable(field: Field) -> Field:
     """The field, with null allowed."""
-    return field if field.nullable else Field.of(field.name, field.dtype)
+    return field if field.nullable else field.derived(field.name, nullable=True)
 
 
 def renamed(field: Field, name: str) -> Field:
     """The field under another name."""
     if name == field.name:
         return field
-    return Field.of(name, field.dtype, nullable=field.nullable)
+    return field.derived(name)
+
+
+def marks_read(reader: Any) -> Mapping[str, Mark]:
+    """The personal columns of what makes Python objects of frames."""
+    if isinstance(reader, (Rows, Several)):
+        return reader.marks
+    return RecordSchema.of(reader).marks
 
 
 class Rows:
@@ -115,6 +124,7 @@ class Rows:
     def __init__(self, name: str, fields: Mapping[str, Field]) -> None:
         self.names = [field for field in fields if not field.startswith("_")]
         self._type = namedtuple(record_name(name), self.names)  # type: ignore[misc]
+        self.marks = marks_of(fields)
 
     def from_frame(self, frame: pl.DataFrame) -> list[Any]:
         """A named tuple for each row."""
@@ -126,6 +136,9 @@ class Several:
 
     def __init__(self, event_types: tuple[type[Event], ...]) -> None:
         self._types = {RecordSchema.of(one).name: one for one in event_types}
+        self.marks = {
+            name: mark for one in event_types for name, mark in RecordSchema.of(one).marks.items()
+        }
 
     def from_frame(self, frame: pl.DataFrame) -> list[Any]:
         """The events, in the order of the rows."""

@@ -24,6 +24,7 @@ from vagus.streams.fields import (
     taken_from,
     try_out,
 )
+from vagus.streams.personal import check_expression, same_mark
 from vagus.streams.steps import stateless
 
 if TYPE_CHECKING:
@@ -141,10 +142,14 @@ class Flow:
             for name in _outputs(empty, made):
                 origin = self.fields.get(name)
                 plain = made.meta.is_column_selection() or made.meta.is_column()
+                if not plain and taken_from(made, self.fields) is None:
+                    check_expression(made, self.fields, self.base)
                 found[name] = origin if plain else taken_from(made, self.fields)
         for name, expr in named.items():
             made = pl.col(expr) if isinstance(expr, str) else expr
             found[name] = taken_from(made, self.fields) if isinstance(made, pl.Expr) else None
+            if found[name] is None:
+                check_expression(made, self.fields, self.base)
         return found
 
     def _check_names(self, names: Mapping[str, Any]) -> None:
@@ -225,6 +230,7 @@ def conforming(flow: Flow, topic: Topic) -> list[pl.Expr]:
     for schema in topic.schemas:
         for name, known in schema.fields.items():
             if name in flow.fields:
+                same_mark(flow.fields, schema.fields, name, f"{flow.base} -> {topic.name}")
                 if flow.fields[name].dtype != known.dtype:
                     raise DeclarationError(
                         f"expected {name!r} to be {known.dtype}, got {flow.fields[name].dtype}",

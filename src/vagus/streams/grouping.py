@@ -14,6 +14,7 @@ from vagus.runtime.topic import WINDOW_START
 from vagus.runtime.topology import Step
 from vagus.streams.aggregates import Aggregate
 from vagus.streams.fields import Fields, columns_of, try_out
+from vagus.streams.personal import aggregated, check_aggregates
 from vagus.streams.steps.aggregate import (
     WINDOW_END,
     Aggregation,
@@ -63,6 +64,7 @@ class Grouping:
         step_name = name or self._default_name(stream, by)
         where = f"{step_name}.agg"
         self._check(aggregates, emit, by, where)
+        check_aggregates(aggregates, stream.fields, where)
         inputs = try_out(
             lambda frame: frame.select(agg.input.alias(n) for n, agg in aggregates.items()),
             stream.fields,
@@ -190,5 +192,9 @@ def result_fields(
     accumulators = pl.DataFrame(schema={name: known.dtype for name, known in state.items()})
     for name, agg in aggregates.items():
         dtype = accumulators.select(agg.result(name).alias(name)).schema[name]
-        fields[name] = Field.of(name, dtype)
+        encrypted = aggregated(agg, stream.fields)
+        if encrypted is not None:
+            fields[name] = encrypted.derived(name, nullable=True)
+        else:
+            fields[name] = Field.of(name, dtype)
     return fields

@@ -11,6 +11,7 @@ import polars as pl
 
 from vagus.errors import DeclarationError, nearest
 from vagus.events import Event, Field, RecordSchema
+from vagus.events.personal import marks_of
 from vagus.hub import TopicConfig
 from vagus.runtime.frame import KEY, SYSTEM, empty_frame
 from vagus.runtime.topology import Sink, Source, Step
@@ -20,10 +21,12 @@ from vagus.streams.fields import (
     fields_after,
     key_kind,
     nullable,
+    renamed,
     try_out,
 )
 from vagus.streams.flow import Flow, conforming
 from vagus.streams.grouping import Grouping
+from vagus.streams.personal import check_expression
 from vagus.streams.steps import stateless
 from vagus.streams.steps.join import How, Join, WithBroadcast, WithPartition
 
@@ -55,6 +58,7 @@ class Stream(Flow):
 
     def filter(self, predicate: pl.Expr) -> Stream:
         """Keep the events for which a Polars expression is true."""
+        check_expression(predicate, self.fields, f"{self.base}.filter")
         return self._map("filter", lambda frame: frame.filter(predicate), {}, keep_types=True)
 
     def of(self, event_type: type[Event]) -> Stream:
@@ -149,7 +153,8 @@ class Stream(Flow):
         fields: Fields
         if into is None:
             result = try_out(call, self.fields, self.key_type, where=where)
-            fields = fields_after(self.fields, result, dict.fromkeys(self.fields))
+            encrypted = {name: self.fields[name] for name in marks_of(self.fields)}
+            fields = fields_after(self.fields, result, {**dict.fromkeys(self.fields), **encrypted})
         elif isinstance(into, dict):
             fields = {name: Field.of(name, _instance(dtype)) for name, dtype in into.items()}
         else:
@@ -260,6 +265,7 @@ class Stream(Flow):
         topic; events whose new key is null have no place there, and are left out of it.
         """
         expr = pl.col(by) if isinstance(by, str) else by
+        check_expression(expr, self.fields, f"{self.base}.rekey")
         trial = self._map("rekey", lambda frame: frame.with_columns(expr.alias("by")), {"by": None})
         dtype = trial.columns["by"]
         kind = key_kind(f"{self.base}.rekey", dtype)
@@ -339,6 +345,8 @@ class Stream(Flow):
                 f"expected how='inner' or how='left', got {how!r}", where=f"{self.base}.join"
             )
         by_key = on is None or on == self.key
+        if on is not None:
+            check_expression(pl.col(on), self.fields, f"{self.base}.join")
         if not by_key and on not in self.fields:
             raise DeclarationError(
                 f"no column {on!r}",
@@ -376,9 +384,7 @@ class Stream(Flow):
                     hint="give another suffix, or rename it before",
                 )
             columns[new] = column
-            same_field = (
-                known if new == column else Field.of(new, known.dtype, nullable=known.nullable)
-            )
+            same_field = renamed(known, new)
             fields[new] = nullable(same_field) if how == "left" else same_field
         empty = empty_frame(columns_of(fields), self.key_type)
         step_name = self.app._step_name(f"{stream.base}.join {table.base}")

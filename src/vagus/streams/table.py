@@ -17,6 +17,7 @@ from vagus.streams.duration import Duration, duration_ms
 from vagus.streams.fields import columns_of, key_kind, try_out
 from vagus.streams.flow import Flow
 from vagus.streams.grouping import result_fields
+from vagus.streams.personal import check_aggregates, check_expression
 from vagus.streams.steps import table as steps
 from vagus.streams.steps.aggregate import Aggregation, Emit, Grouped
 from vagus.streams.stream import Stream
@@ -48,6 +49,7 @@ class Table(Flow):
 
     def filter(self, predicate: pl.Expr) -> Table:
         """The rows for which a Polars expression is true; those that cease to be are deleted."""
+        check_expression(predicate, self.fields, f"{self.base}.filter")
         try_out(lambda frame: frame.filter(predicate), self.fields, self.key_type, where=self.base)
         base, empty = self, self.empty
         name = self.app._step_name(f"{self.base}.filter")
@@ -213,6 +215,8 @@ class TableGrouping:
             raise DeclarationError(
                 "emit='final' needs windows: without one no group is ever complete", where=where
             )
+        check_expression(expr, table.fields, where)
+        check_aggregates(aggregates, table.fields, where)
         inputs = try_out(
             lambda frame: frame.with_columns(expr.alias(by)).select(
                 pl.col(by), *(agg.input.alias(n) for n, agg in aggregates.items())

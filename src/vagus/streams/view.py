@@ -16,6 +16,8 @@ from uuid import UUID
 import polars as pl
 
 from vagus.errors import OffsetOutOfRange, TopicExists, UnknownTopic, VagusError
+from vagus.events.cipher import plain_type
+from vagus.hub.personkeys import PersonKeys
 from vagus.runtime.frame import KEY, TIME, TIME_TYPE
 from vagus.runtime.metrics import Metrics
 from vagus.runtime.replica import Progress, Replica, no_progress
@@ -58,6 +60,9 @@ class View:
             self.columns = {KEY: topic.key_type, **self.columns}
         if topic.windowed:
             self.columns.setdefault(WINDOW_START, TIME_TYPE)
+        self._marks = topic.marks
+        for name, mark in self._marks.items():
+            self.columns[name] = plain_type(mark)
         self._place = [KEY, WINDOW_START] if topic.windowed else [KEY]
         self._hub, self._registry, self._progress = hub, registry, progress
         self._metrics = Metrics()
@@ -121,7 +126,8 @@ class View:
         if bound is not None:
             time, oldest = schema.index(TIME), _EPOCH + bound * _MILLISECOND
             rows = [row for row in rows if row[time] >= oldest]
-        return [tuple([row[i] for i in at]) for row in rows]
+        found = [tuple([row[i] for i in at]) for row in rows]
+        return self._decrypted(found) if self._marks else found
 
     def scan(
         self,
@@ -141,7 +147,7 @@ class View:
         table can't be asked, ViewNotReady before the view is restored.
         """
         keep = self._kept(key, prefix, window_from, window_to, after)
-        return self._rows(keep, limit).select(*self.columns)
+        return self._plain(self._rows(keep, limit))
 
     def page(
         self,
@@ -162,7 +168,7 @@ class View:
         more = rows.height > limit
         rows = rows.head(limit)
         place = rows.select(self._place).row(-1) if more else None
-        return rows.select(*self.columns), place
+        return self._plain(rows), place
 
     def __len__(self) -> int:
         with self._lock:
@@ -365,6 +371,26 @@ class View:
         if limit is not None and limit < rows.height:
             rows = rows.bottom_k(limit, by=self._place)
         return rows.sort(self._place)
+
+    def _plain(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The columns of rows, personal ones decrypted."""
+        return PersonKeys.of(self._hub).open(rows.select(*self.columns), self._marks)
+
+    def _decrypted(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        columns = [
+            pl.Series(name, [row[at] for row in rows], pl.Binary)
+            for at, name in enumerate(self.columns)
+            if name in self._marks
+        ]
+        opened = PersonKeys.of(self._hub).open(pl.DataFrame(columns), self._marks)
+        values = [opened[name].to_list() if name in self._marks else None for name in self.columns]
+        return [
+            tuple(
+                value if column is None else column[number]
+                for value, column in zip(row, values, strict=True)
+            )
+            for number, row in enumerate(rows)
+        ]
 
     def _literal(self, key: Any) -> pl.Expr:
         return pl.lit(self._key(key), dtype=self.topic.key_type)

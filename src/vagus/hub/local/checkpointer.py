@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from typing import TYPE_CHECKING
+
+from vagus.errors import HubUnavailable
 
 if TYPE_CHECKING:
     from vagus.hub.local.committer import Committer
@@ -21,6 +24,7 @@ TRUNCATE_BYTES = 256 << 20
 """A log's file larger than this is cut off when it is empty."""
 
 _PASSES = 3
+_CUTS, _CUT_AGAIN_S = 50, 0.1
 
 
 class Checkpointer:
@@ -46,6 +50,29 @@ class Checkpointer:
                 self._run(connection)
             finally:
                 self._storage.give_back(connection)
+
+    def cut(self) -> None:
+        """Move everything over and cut the log's file off, so that no old page stays in it.
+
+        Raises HubUnavailable if readers stay in the way.
+        """
+        if self._storage.in_memory:
+            return
+        with self._mutex, self._storage.translated():
+            connection = self._storage.borrow()
+            try:
+                for _ in range(_CUTS):
+                    busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                    if not busy:
+                        return
+                    time.sleep(_CUT_AGAIN_S)
+            finally:
+                self._storage.give_back(connection)
+        raise HubUnavailable(
+            "expected to cut off the hub's log, but it is being read all the time",
+            where=self._storage.path,
+            hint="try again when less goes on",
+        )
 
     def _run(self, connection: sqlite3.Connection) -> None:
         left = 0

@@ -47,8 +47,12 @@ def compact(
     step: Callable[[Callable[[sqlite3.Connection], object]], None],
     *,
     thorough: bool,
+    whole: bool = False,
 ) -> None:
-    """Compact a partition if it is worth it: when half of it is dirty, or when `thorough`."""
+    """Compact a partition if it is worth it: when half of it is dirty, or when `thorough`.
+
+    The newest batch, which is left alone otherwise, is part of the `whole`.
+    """
     with hub.storage.reading() as db:
         rows = [
             _Row(*values)
@@ -58,7 +62,7 @@ def compact(
                 (keep.id,),
             )
         ]
-    rows = rows[:-1]
+    rows = rows if whole else rows[:-1]
     dirty = [row for row in rows if row.last >= keep.cleaned_to]
     worth = sum(row.size for row in dirty) * 2 >= sum(row.size for row in rows)
     if not rows or not (thorough or (dirty and worth)):

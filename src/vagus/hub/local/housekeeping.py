@@ -84,6 +84,14 @@ class Housekeeper:
 
     def run(self) -> None:
         """Do all that can be done, now."""
+        self._leased(lambda: self._run(thorough=True))
+
+    def wipe(self, topic: str) -> None:
+        """Compact a topic to its end, and leave nothing of what it superseded in the file."""
+        self._leased(lambda: self._wipe(topic))
+
+    def _leased(self, work: Callable[[], None]) -> None:
+        """Work while no other process does; waits for it."""
         with self._mutex:
             deadline = time.monotonic() + LEASE_S + 5.0
             while not self._take_lease():
@@ -95,7 +103,7 @@ class Housekeeper:
                     )
                 time.sleep(0.05)
             try:
-                self._run(thorough=True)
+                work()
             finally:
                 self._drop_lease()
 
@@ -147,6 +155,12 @@ class Housekeeper:
             except CorruptBatch as error:
                 _log.warning("upkeep leaves a partition as it is: %s", error)
         self._vacuum(thorough=thorough)
+
+    def _wipe(self, topic: str) -> None:
+        for keep in self._partitions():
+            if keep.partition.topic == topic:
+                compact(self._hub, keep, self.step, thorough=True, whole=True)
+        self._vacuum(thorough=True)
 
     def _partitions(self) -> list[Upkeep]:
         with self._hub.storage.reading() as db:

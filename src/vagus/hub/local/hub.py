@@ -139,6 +139,11 @@ class LocalHub(Hub):
 
     # Events
 
+    def wipe(self, topic: str) -> None:
+        self.describe_topic(topic)
+        self.housekeeper.wipe(topic)
+        self.checkpointer.cut()
+
     def append(
         self, batches: Sequence[tuple[TopicPartition, Records]], *, acks: Acks = "all"
     ) -> list[int]:

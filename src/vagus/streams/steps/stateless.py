@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from vagus.errors import DeclarationError
+from vagus.errors import DeclarationError, EncodeError
+from vagus.events import RecordSchema
 from vagus.runtime.frame import KEY, SEQ, SYSTEM, TOMBSTONE, in_order
+from vagus.streams.fields import marks_read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -87,10 +89,11 @@ class PerEvent:
         self._name, self._function = name, function
         self._source, self._target = source, target
         self._empty, self._many = empty, many
+        self._marks = marks_read(source)
 
     def __call__(self, inputs: Sequence[pl.DataFrame], batch: Batch) -> pl.DataFrame:
         frame = inputs[0]
-        live = frame.filter(~pl.col(TOMBSTONE))
+        live = batch.opened(self._name, frame.filter(~pl.col(TOMBSTONE)), self._marks)
         results = call_each(self._name, self._function, self._source, live, batch)
         rows: list[int] = []
         events: list[Event] = []
@@ -104,7 +107,7 @@ class PerEvent:
                         f"expected {self._target.__name__}, got {type(event).__name__}"
                     )
                     batch.fail(int(live[SEQ][row]), self._name, wrong)
-        made = self._target.to_frame(events)
+        made, rows = self._sealed(self._target.to_frame(events), rows, live, batch)
         out = live.select(SYSTEM)[rows].hstack(made).select(self._empty.columns)
         gone = frame.filter(pl.col(TOMBSTONE))
         if gone.height and not self._many:
@@ -115,6 +118,22 @@ class PerEvent:
             ]
             out = in_order([out, gone.select(*SYSTEM, *nulls).select(self._empty.columns)])
         return out
+
+    def _sealed(
+        self, made: pl.DataFrame, rows: list[int], live: pl.DataFrame, batch: Batch
+    ) -> tuple[pl.DataFrame, list[int]]:
+        """The new events with personal data encrypted, and the rows that they are of.
+
+        Where that fails for an event, its record is set apart.
+        """
+        try:
+            return batch.sealed(made, RecordSchema.of(self._target).marks), rows
+        except EncodeError as error:
+            wrong = {rows[at] for at in error.rows}
+            for row in sorted(wrong):
+                batch.fail(int(live[SEQ][row]), self._name, error)
+            good = [at for at, row in enumerate(rows) if row not in wrong]
+            return self._sealed(made[good], [rows[at] for at in good], live, batch)
 
     def _results(self, result: Any) -> Iterable[Event]:
         if result is None:
@@ -132,9 +151,10 @@ class Effect:
         self, name: str, handler: Callable[[Any], Any], source: type[Event], empty: pl.DataFrame
     ) -> None:
         self._name, self._handler, self._source, self._empty = name, handler, source, empty
+        self._marks = marks_read(source)
 
     def __call__(self, inputs: Sequence[pl.DataFrame], batch: Batch) -> pl.DataFrame:
-        live = inputs[0].filter(~pl.col(TOMBSTONE))
+        live = batch.opened(self._name, inputs[0].filter(~pl.col(TOMBSTONE)), self._marks)
         call_each(self._name, self._handler, self._source, live, batch)
         return self._empty
 
