@@ -23,7 +23,8 @@ pytest_plugins = ["tests.kafka.fixtures"]
 def _own_surroundings(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No test uses the caller's hub; an example in a docstring runs in a folder of its own."""
-    monkeypatch.delenv("VAGUS_HUB", raising=False)
+    """No test uses the caller's hub or registry; an example in a docstring has its own folder."""
+    for name in ("VAGUS_HUB", "VAGUS_REGISTRY"):
+        monkeypatch.delenv(name, raising=False)
     if isinstance(request.node, pytest.DoctestItem):
         monkeypatch.chdir(tmp_path)

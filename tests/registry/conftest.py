@@ -1,0 +1,67 @@
+"""A hub in memory, and its registry served."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from vagus.hub import Hub, connect
+from vagus.serve.registry import RegistryServer
+
+Api = Any
+
+
+@pytest.fixture(autouse=True)
+def _nobody_in_particular(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("USER", "PASSWORD", "PASSWORD_FILE", "CA", "CERT", "KEY", "KEY_PASSWORD"):
+        monkeypatch.delenv(f"VAGUS_REGISTRY_{name}", raising=False)
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with connect(":memory:") as opened:
+        yield opened
+
+
+@pytest.fixture
+def server(hub: Hub) -> Iterator[RegistryServer]:
+    with RegistryServer(hub, port=0) as started:
+        yield started
+
+
+class Rest:
+    """Asks, and gives the answer's status and content."""
+
+    def __init__(self, url: str) -> None:
+        self.client = httpx.Client(base_url=url)
+
+    def __call__(self, method: str, path: str, body: Any = None, **query: Any) -> tuple[int, Any]:
+        answer = self.client.request(method, path, json=body, params=query or None)
+        return answer.status_code, answer.json()
+
+    def register(self, subject: str, schema: Any) -> int:
+        status, said = self("POST", f"/subjects/{subject}/versions", {"schema": text(schema)})
+        assert status == 200, said
+        return int(said["id"])
+
+
+@pytest.fixture
+def rest(server: RegistryServer) -> Iterator[Rest]:
+    asking = Rest(server.url)
+    with asking.client:
+        yield asking
+
+
+def text(schema: Any) -> str:
+    """A schema as it is registered."""
+    return schema if isinstance(schema, str) else json.dumps(schema)
+
+
+def record(*names: str, **more: Any) -> dict[str, Any]:
+    """A record of whole numbers, each with a default."""
+    fields = [{"name": name, "type": "long", "default": 0} for name in names]
+    return {"type": "record", "name": "A", "fields": fields, **more}
