@@ -13,7 +13,7 @@ from pathlib import Path
 
 BROKER = Path(__file__).parent / "pom.xml"
 JAVA_MIN = 17
-INSTALL = "apt-get install openjdk-17-jre-headless maven (on macOS: brew install openjdk@17 maven)"
+INSTALL = "apt-get install openjdk-17-jdk-headless maven (on macOS: brew install openjdk@17 maven)"
 
 
 class Missing(Exception):
