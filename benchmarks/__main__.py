@@ -55,7 +55,9 @@ def main() -> None:
             if not human:
                 print(json.dumps(line), flush=True)
     if human:
-        _show(lines)
+        from benchmarks.measure import show
+
+        show(lines)
 
 
 def _options() -> argparse.Namespace:
@@ -103,21 +105,6 @@ def _child(name: str, path: Path, count: int) -> str:
     if done.returncode:
         raise SystemExit(f"{name} failed (exit code {done.returncode})")
     return done.stdout
-
-
-def _show(lines: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    shown = ("name", "events", "events_per_s", "events_per_cpu_s", "peak_memory_mb")
-    table = Table(*("benchmark", "events", "events/s", "events/CPU-s", "MB"), "more")
-    for line in lines:
-        more = [f"{what} {value:g}" for what, value in line.items() if what not in shown]
-        cells = [f"{line[what]:,}" for what in shown[1:]]
-        table.add_row(line["name"], *cells, "\n".join(more))
-    for column in table.columns[1:5]:
-        column.justify = "right"
-    Console().print(table)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 
 @dataclass(slots=True)
@@ -92,6 +92,22 @@ def peak_memory_mb() -> float:
 def settle() -> None:
     """Throw away what was left over by preparations."""
     gc.collect()
+
+
+def show(lines: list[dict[str, Any]]) -> None:
+    """Print results as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = ("name", "events", "events_per_s", "events_per_cpu_s", "peak_memory_mb")
+    table = Table(*("benchmark", "events", "events/s", "events/CPU-s", "MB"), "more")
+    for line in lines:
+        more = [f"{what} {value:g}" for what, value in line.items() if what not in shown]
+        cells = [f"{line[what]:,}" for what in shown[1:]]
+        table.add_row(line["name"], *cells, "\n".join(more))
+    for column in table.columns[1:5]:
+        column.justify = "right"
+    Console().print(table)
 
 
 def _short(value: float) -> float:
