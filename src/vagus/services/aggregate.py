@@ -14,7 +14,7 @@ from vagus.hub import TopicConfig
 from vagus.runtime.topic import Topic
 from vagus.runtime.topology import Sink, Step, StoreSpec
 from vagus.services.command import Command
-from vagus.services.deciding import Deciding
+from vagus.services.deciding import Deciding, reader_of
 from vagus.services.envelope import REPLY_PARTITIONS, REPLY_TOPIC
 from vagus.services.snapshot import SnapshotForm
 from vagus.streams.fields import record_name
@@ -131,6 +131,11 @@ class AggregateType:
     def event_types(self) -> tuple[type[Event], ...]:
         """The events that come of them."""
         return self.events.event_types
+
+    @property
+    def event_reader(self) -> Any:
+        """What makes events of the frames of the event topic: `from_frame`."""
+        return reader_of(self.event_types)
 
     def key_of(self, event: Event) -> Any:
         """The key of a command or an event, as it stands in frames."""

@@ -10,11 +10,10 @@ import numpy as np
 import polars as pl
 
 from vagus.errors import EncodeError, VagusError
-from vagus.events import KeyCodec, MemoryRegistry, partitions_for
+from vagus.events import AvroCodec, KeyCodec, MemoryRegistry, partitions_for
 from vagus.hub import Records, TopicPartition
 from vagus.runtime.batch import Answer
 from vagus.runtime.frame import KEY, SEQ, TIME, TIME_TYPE, TOMBSTONE
-from vagus.runtime.topic import TopicCodec
 from vagus.services.envelope import REPLY_TOPIC, Envelope
 from vagus.services.memory import AnswerMemory, Remembered, fingerprint
 from vagus.services.outcome import accepted_text, failed_text, refused_text
@@ -47,6 +46,7 @@ class _Asked:
     envelope: Envelope
     answer: str | Remembered = ""  # a text, or one that is known once another one is
     error: BaseException | None = None
+    unsound: bool = False  # it can't be decided at all
     tries: int = 1
     version: int = 0
     events: list[Event] = field(default_factory=list)
@@ -55,8 +55,12 @@ class _Asked:
 
 @dataclass(slots=True)
 class _Round:
-    """One pass over the commands of a batch; nothing of it counts before all of it is sound."""
+    """One pass over the commands of a batch; nothing of it counts before all of it is written.
 
+    In a careful one, what each command makes is written out at once, to see that it can be.
+    """
+
+    careful: bool = False
     cells: dict[Any, tuple[int, Any]] = field(default_factory=dict)
     fresh: dict[str, Remembered] = field(default_factory=dict)
     texts: dict[Any, str] = field(default_factory=dict)
@@ -72,11 +76,11 @@ class Deciding:
         self._states = states
         self._live: OrderedDict[Any, tuple[int, Any]] = OrderedDict()
         self._memory = AnswerMemory(answers, int(aggregate.keep_s * 1000))
-        types = aggregate.command_types
-        self._reader: Any = types[0] if len(types) == 1 else Several(types)
+        self._reader = reader_of(aggregate.command_types)
         self._keys = KeyCodec(aggregate.command_topic.key_kind)
         # Only to see that events can be written: the ids of schemas don't matter there.
-        self._trial = TopicCodec(aggregate.event_topic, MemoryRegistry())
+        events = aggregate.event_topic
+        self._trial = AvroCodec(events.schemas, MemoryRegistry(), events.name)
 
     def __call__(self, inputs: Sequence[pl.DataFrame], batch: Batch) -> pl.DataFrame:
         frame = self._sound(inputs[0], batch)
@@ -84,10 +88,12 @@ class Deciding:
             return self._of.event_topic.empty
         self._memory.forget(batch.now_ms)
         asked = self._asked(frame, batch)
-        while True:
-            turn = self._decide_all(asked, batch)
-            if self._write_out(turn, asked, frame):
-                break
+        turn = self._decide_all(asked, batch, _Round())
+        try:
+            self._write_out(turn, asked, frame)
+        except Exception:  # noqa: BLE001 - a state or an event that the user's functions made
+            turn = self._decide_all(asked, batch, _Round(careful=True))
+            self._write_out(turn, asked, frame)
         self._take_effect(turn, asked, frame, batch)
         return self._of.event_topic.empty if turn.frame is None else turn.frame
 
@@ -131,21 +137,20 @@ class Deciding:
             if (own := self._of.key_of(one.command)) != one.key:
                 errors[one.row] = EncodeError(f"expected the key {own!r}, got {one.key!r}")
         for row, problem in errors.items():
-            asked[row].error = problem
+            asked[row].error, asked[row].unsound = problem, True
         return asked
 
     # What is decided
 
-    def _decide_all(self, asked: list[_Asked], batch: Batch) -> _Round:
-        turn = _Round()
+    def _decide_all(self, asked: list[_Asked], batch: Batch, turn: _Round) -> _Round:
         for one in asked:
-            if one.error is None:
+            if not one.unsound:
                 self._decide(one, turn, batch)
         return turn
 
     def _decide(self, one: _Asked, turn: _Round, batch: Batch) -> None:
         envelope = one.envelope
-        one.events, one.answer, one.remembered = [], "", None
+        one.events, one.answer, one.remembered, one.error = [], "", None, None
         mark = ""
         if (key := envelope.idempotency_key) is not None:
             mark = fingerprint(one.command)
@@ -173,6 +178,9 @@ class Deciding:
         except Refused as refused:
             one.answer = refused_text(refused)
             return
+        if turn.careful and events:
+            self._of.form.dump(state)
+            self._columns(events)
         one.version = version + len(events)
         if events:
             one.events = events
@@ -197,38 +205,20 @@ class Deciding:
 
     # What goes out
 
-    def _write_out(self, turn: _Round, asked: list[_Asked], frame: pl.DataFrame) -> bool:
-        """Make text of the states and columns of the events; False if a command spoils that.
-
-        Such a command is set apart, and the others are to be decided again without it.
-        """
+    def _write_out(self, turn: _Round, asked: list[_Asked], commands: pl.DataFrame) -> None:
+        """Make text of the states, and a frame of the events. Raises if one can't be written."""
         for key, (_, state) in turn.cells.items():
-            try:
-                turn.texts[key] = self._of.form.dump(state)
-            except Exception as error:  # noqa: BLE001 - a state that the user made
-                last = next(one for one in reversed(asked) if one.key == key and one.events)
-                last.error = error
-                return False
-        having = [one for one in asked if one.events and one.error is None]
+            turn.texts[key] = self._of.form.dump(state)
+        having = [one for one in asked if one.events]
         if not having:
-            return True
-        try:
-            turn.frame = self._framed(having, frame)
-        except EncodeError:
-            for one in having:
-                try:
-                    self._framed([one], frame)
-                except EncodeError as error:
-                    one.error = error
-                    return False
-            raise
-        return True
-
-    def _framed(self, having: list[_Asked], commands: pl.DataFrame) -> pl.DataFrame:
-        """The events of these commands as a frame. Raises EncodeError if one can't be written."""
-        topic = self._of.event_topic
-        events = [event for one in having for event in one.events]
+            return
+        made = self._columns([event for one in having for event in one.events])
         rows = np.repeat([one.row for one in having], [len(one.events) for one in having])
+        turn.frame = commands[[SEQ, KEY, TIME, TOMBSTONE]][rows].hstack(made)
+
+    def _columns(self, events: list[Event]) -> pl.DataFrame:
+        """The events in the columns of their topic. Raises EncodeError if one can't be written."""
+        topic = self._of.event_topic
         types = {type(event): None for event in events}
         several = len(topic.schemas) > 1
         parts, places = [], []
@@ -236,19 +226,21 @@ class Deciding:
             at = [n for n, event in enumerate(events) if type(event) is event_type]
             part = event_type.to_frame([events[n] for n in at])
             if several:
-                part = part.with_columns(pl.lit(event_type.__name__).alias("_type"))
+                name = pl.Series("_type", [event_type.__name__], pl.String)
+                part = part.hstack([name.new_from_index(0, len(at))])
             parts.append(part)
             places += at
         made = parts[0]
         if len(parts) > 1:
             made = pl.concat(parts, how="diagonal")[np.argsort(places)]
-        system = commands.select(SEQ, KEY, TIME, TOMBSTONE)[rows]
-        columns = {**dict.fromkeys(topic.columns), **{n: made[n] for n in made.columns}}
-        whole = system.with_columns(
-            made[name] if column is not None else pl.lit(None, topic.columns[name]).alias(name)
-            for name, column in columns.items()
-        )
-        self._trial.records(whole)
+        found = [
+            made[name]
+            if name in made.columns
+            else pl.Series(name, [None], dtype).new_from_index(0, made.height)
+            for name, dtype in topic.columns.items()
+        ]
+        whole = pl.DataFrame(found) if found else pl.DataFrame(height=len(events))
+        self._trial.encode(whole)
         return whole
 
     def _take_effect(
@@ -288,6 +280,11 @@ class Deciding:
             batch.answers.append(
                 Answer(self._of.event_topic.name, lambda offsets: replies.write(asked, offsets))
             )
+
+
+def reader_of(event_types: tuple[type[Event], ...]) -> Any:
+    """What makes objects of frames of these types."""
+    return event_types[0] if len(event_types) == 1 else Several(event_types)
 
 
 class _Replies:

@@ -1,0 +1,207 @@
+"""Given, when, then: tests of aggregates as sentences, without a server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from vagus.errors import DeclarationError
+from vagus.hub import TopicPartition
+from vagus.runtime.frame import KEY, SEQ, TIME, TIME_TYPE, TOMBSTONE
+from vagus.runtime.topic import TopicCodec
+from vagus.services.refusal import Refused
+from vagus.services.service import Service
+from vagus.testing.harness import Harness
+
+if TYPE_CHECKING:
+    from vagus.events import Event
+    from vagus.services.aggregate import AggregateType
+    from vagus.services.command import Command
+
+__all__ = ["Given", "When", "given"]
+
+
+def given(subject: Service | AggregateType, *events: Event) -> Given:
+    """What has happened to an aggregate: the beginning of a sentence that is a test.
+
+    `when` says which command comes, `then` which events come of it, or which refusal.
+
+    >>> import vagus as vg
+    >>> from pydantic import BaseModel
+    >>> from vagus.testing import given
+    >>> class Withdraw(vg.Command):
+    ...     account: str
+    ...     cents: int
+    >>> class Moved(vg.Event):
+    ...     account: str
+    ...     cents: int
+    >>> class Account(BaseModel):
+    ...     cents: int = 0
+    >>> def decide(command, account):
+    ...     if command.cents > account.cents:
+    ...         raise vg.Refused("too-little", left=account.cents)
+    ...     yield Moved(account=command.account, cents=-command.cents)
+    >>> def evolve(account, event):
+    ...     return Account(cents=account.cents + event.cents)
+    >>> bank = vg.Service("bank")
+    >>> accounts = bank.aggregate(
+    ...     "account",
+    ...     key="account",
+    ...     commands=Withdraw,
+    ...     events=Moved,
+    ...     decider=vg.Decider(initial=Account, decide=decide, evolve=evolve),
+    ... )
+    >>> paid_in = Moved(account="a", cents=500)
+    >>> done = given(accounts, paid_in).when(Withdraw(account="a", cents=200))
+    >>> done.then(Moved(account="a", cents=-200)).state
+    Account(cents=300)
+    >>> _ = given(accounts).when(Withdraw(account="a", cents=1)).then(vg.Refused("too-little"))
+    """
+    return Given(subject, events)
+
+
+class Given:
+    """What has happened; `when` comes next."""
+
+    def __init__(self, subject: Service | AggregateType, events: tuple[Event, ...]) -> None:
+        self._subject, self._events = subject, events
+
+    def when(self, command: Command) -> When:
+        """Have the aggregate decide a command.
+
+        It is decided twice: by the decider alone, and by the service at work, with commands,
+        events and the state written and read as they are in production. Raises AssertionError if
+        that makes a difference, and whatever the decider raises besides a refusal.
+        """
+        aggregate = self._aggregate(type(command))
+        state = self._state(aggregate, command)
+        outcome: tuple[Event, ...] | Refused
+        after = state
+        try:
+            events, after = aggregate.judge(command, state)
+            outcome = tuple(events)
+        except Refused as refused:
+            outcome = refused
+        self._at_work(aggregate, command, state, outcome)
+        return When(command, outcome, after)
+
+    def _aggregate(self, command_type: type[Event]) -> AggregateType:
+        service = self._subject if isinstance(self._subject, Service) else self._subject.service
+        aggregate = service.taker(command_type)
+        if self._subject not in (service, aggregate):
+            raise DeclarationError(
+                f"expected a command of aggregate {self._subject.name!r}, got "
+                f"{command_type.__name__} of {aggregate.name!r}"
+            )
+        return aggregate
+
+    def _state(self, aggregate: AggregateType, command: Command) -> Any:
+        for event in self._events:
+            if type(event) not in aggregate.event_types:
+                raise DeclarationError(
+                    f"expected events of aggregate {aggregate.name!r}, got {type(event).__name__}"
+                )
+            if aggregate.key_of(event) != aggregate.key_of(command):
+                raise DeclarationError(
+                    f"expected events of {aggregate.key_of(command)!r}, which the command is to, "
+                    f"got one of {aggregate.key_of(event)!r}"
+                )
+        return aggregate.decider.after(self._events)
+
+    def _at_work(
+        self,
+        aggregate: AggregateType,
+        command: Command,
+        state: Any,
+        outcome: tuple[Event, ...] | Refused,
+    ) -> None:
+        with Harness(aggregate.service) as harness:
+            if self._events:
+                _begin_with(harness, aggregate, aggregate.key_of(command), state, len(self._events))
+            answer = harness.send(command)
+            rows = harness.read(aggregate.event_topic.name)
+        written = tuple(aggregate.event_reader.from_frame(rows))
+        if isinstance(outcome, Refused):
+            same = answer.refused is not None and _as_expected(answer.refused, outcome)
+        else:
+            same = written == outcome
+        if not same:
+            raise AssertionError(
+                "expected the service to decide as the decider alone does, which gave "
+                f"{outcome!r}, got {answer.refused or written!r}: is all that counts in the state "
+                "and in the fields of events, and do they come back as they were written?"
+            )
+
+
+class When:
+    """What came of a command: `then` says what is expected. `state` is the state after it."""
+
+    def __init__(self, command: Command, outcome: tuple[Event, ...] | Refused, state: Any) -> None:
+        self.command, self.outcome, self.state = command, outcome, state
+
+    def then(self, *expected: Event | Refused) -> When:
+        """Expect these events, in their order, or none; or a refusal.
+
+        Of a refusal, the code has to agree, and its message and data as far as they are given.
+        Raises AssertionError with what came instead.
+        """
+        if len(expected) == 1 and isinstance(expected[0], Refused):
+            agrees = isinstance(self.outcome, Refused) and _as_expected(self.outcome, expected[0])
+        else:
+            agrees = self.outcome == expected
+        if not agrees:
+            wanted: Any = expected
+            if len(expected) == 1 and isinstance(expected[0], Refused):
+                wanted = expected[0]
+            raise AssertionError(
+                f"expected {_shown(wanted)}, got {_shown(self.outcome)}, when {self.command!r}"
+            )
+        return self
+
+
+def _as_expected(refused: Refused, expected: Refused) -> bool:
+    return (
+        refused.code == expected.code
+        and (not expected.reason or refused.reason == expected.reason)
+        and all(
+            name in refused.data and _plain(refused.data[name]) == _plain(value)
+            for name, value in expected.data.items()
+        )
+    )
+
+
+def _plain(value: Any) -> Any:
+    """A value as it comes back from JSON."""
+    from pydantic_core import to_jsonable_python
+
+    return to_jsonable_python(value)
+
+
+def _shown(outcome: tuple[Event, ...] | Refused) -> str:
+    if isinstance(outcome, Refused):
+        return f"refusal {outcome!r}"
+    return ", ".join(map(repr, outcome)) or "no event"
+
+
+def _begin_with(
+    harness: Harness, aggregate: AggregateType, key: Any, state: Any, version: int
+) -> None:
+    """Write the state of an aggregate to its topic, as the service does, before it starts."""
+    topic = aggregate.state_topic
+    harness.hub.create_topic(topic.name, aggregate.command_topic.config)
+    row = pl.DataFrame(
+        {KEY: [key], "version": [version], "state": [aggregate.form.dump(state)]}
+    ).with_columns(
+        pl.lit(0, pl.UInt32).alias(SEQ),
+        pl.lit(0).cast(TIME_TYPE).alias(TIME),
+        pl.lit(False).alias(TOMBSTONE),
+    )
+    codec = TopicCodec(topic, harness.registry)
+    count = harness.hub.describe_topic(topic.name).config.partitions
+    harness.hub.append(
+        [
+            (TopicPartition(topic.name, number), records)
+            for number, records, _ in codec.encode(row, count)
+        ]
+    )
