@@ -1,0 +1,198 @@
+"""Applying a view's function to a batch, event by event or as a frame."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from vagus.runtime.frame import KEY, SEQ, TOMBSTONE
+from vagus.services.views.declare import Deleted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vagus.runtime.batch import Retry
+    from vagus.services.views.declare import Source, ViewType
+    from vagus.services.views.framerows import FrameRows
+    from vagus.services.views.rows import Rows
+
+__all__ = ["Applied", "Apply"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An event that the function failed on: its number in the batch, why, how often tried."""
+
+    seq: int
+    error: Exception
+    tries: int
+
+
+@dataclass(slots=True)
+class Applied:
+    """How far a batch was applied: up to `stop`, without what failed."""
+
+    stop: int
+    failed: list[Failed] = field(default_factory=list)
+
+
+class Apply:
+    """Applies the function of one view. With `halts`, nothing behind a failure is applied."""
+
+    def __init__(
+        self,
+        view: ViewType,
+        rows: Rows[Any] | FrameRows,
+        retry: Retry,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._view, self._rows = view, rows
+        self._retry, self._sleep = retry, sleep
+        self._halts = view.on_error == "stop"
+        self._readers = {source.topic.name: source for source in view.sources}
+
+    def batch(self, frames: Mapping[str, pl.DataFrame], start: int, stop: int) -> Applied:
+        """Apply the records numbered `start` up to `stop`."""
+        parts = {
+            topic: frame.filter((pl.col(SEQ) >= start) & (pl.col(SEQ) < stop))
+            if start or (frame.height and frame[SEQ][-1] >= stop)
+            else frame
+            for topic, frame in frames.items()
+        }
+        if self._view.columns:
+            return self._frame(next(iter(parts.values())), stop)
+        return self._events(_events(parts, self._readers, stop - start, start), start, stop)
+
+    def _events(self, events: list[Any], start: int, stop: int) -> Applied:
+        rows: Any = self._rows
+        journal: list[Any] = rows.begin()
+        function = self._view.function
+        if any(event.__class__ is _Unfit for event in events):
+            function = partial(_refusing, function)
+        applied = Applied(stop)
+        numbered: Iterator[tuple[int, Any]] = iter(enumerate(events, start))
+        at, event = start, None
+        while True:
+            try:
+                for place in numbered:
+                    at, event = place
+                    journal.clear()
+                    function(event, rows)
+                journal.clear()
+                return applied
+            except Exception as error:  # noqa: BLE001 - whatever a user's function raises
+                failed = self._again(partial(function, event, rows), error, at)
+            if failed is not None:
+                applied.failed.append(failed)
+                if self._halts:
+                    applied.stop = at
+                    return applied
+
+    def _frame(self, frame: pl.DataFrame, stop: int) -> Applied:
+        applied = Applied(stop)
+        self._halved(frame.sort(SEQ) if not frame[SEQ].is_sorted() else frame, applied)
+        return applied
+
+    def _halved(self, frame: pl.DataFrame, applied: Applied) -> bool:
+        """Apply a frame; where that fails, its halves, until the failing event stands alone."""
+        if not frame.height:
+            return True
+        rows: Any = self._rows
+        rows.begin()
+        call = partial(self._view.function, frame.drop(SEQ), rows)
+        try:
+            call()
+            return True
+        except Exception as error:  # noqa: BLE001 - whatever a user's function raises
+            if frame.height == 1:
+                failed = self._again(call, error, int(frame[SEQ][0]))
+                if failed is None:
+                    return True
+                applied.failed.append(failed)
+                if self._halts:
+                    applied.stop = failed.seq
+                return not self._halts
+            rows.take_back()
+        middle = frame.height // 2
+        return self._halved(frame[:middle], applied) and self._halved(frame[middle:], applied)
+
+    def _again(self, call: Callable[[], Any], error: Exception, seq: int) -> Failed | None:
+        """Take back what a failed call did, and retry; the failure if that doesn't help."""
+        rows: Any = self._rows
+        rows.take_back()
+        tries, last = 1, error
+        if not isinstance(error, _NotAnEvent):
+            for wait_s in self._retry.waits_s():
+                self._sleep(wait_s)
+                tries += 1
+                rows.begin()
+                try:
+                    call()
+                    return None
+                except Exception as problem:  # noqa: BLE001 - as above
+                    last = problem
+                    rows.take_back()
+        if isinstance(last, _NotAnEvent):
+            last = last.reason
+        return Failed(seq, last, tries)
+
+
+class _NotAnEvent(Exception):
+    """A record that can be read, but makes no valid event."""
+
+    def __init__(self, reason: Exception) -> None:
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class _Unfit:
+    reason: Exception
+
+
+def _refusing(function: Callable[[Any, Any], None], event: Any, rows: Any) -> None:
+    if event.__class__ is _Unfit:
+        raise _NotAnEvent(event.reason)
+    function(event, rows)
+
+
+def _events(
+    frames: Mapping[str, pl.DataFrame], sources: Mapping[str, Source], count: int, start: int
+) -> list[Any]:
+    """The events of a batch, in order."""
+    if len(frames) == 1:
+        ((topic, frame),) = frames.items()
+        if frame.height == count and not frame[TOMBSTONE].any():
+            return _made(sources[topic], frame)
+    events: list[Any] = [None] * count
+    for topic, frame in frames.items():
+        source = sources[topic]
+        gone = frame[TOMBSTONE]
+        if gone.any():
+            keys = frame.filter(gone).select(SEQ, KEY)
+            for seq, key in keys.iter_rows():
+                events[seq - start] = Deleted(topic, key)
+            frame = frame.filter(~gone)
+        places = (frame[SEQ].to_numpy().astype(np.int64) - start).tolist()
+        for place, event in zip(places, _made(source, frame), strict=True):
+            events[place] = event
+    return events
+
+
+def _made(source: Source, frame: pl.DataFrame) -> list[Any]:
+    """The events of a frame; where some can't be made, what tells why in their places."""
+    if not frame.height:
+        return []
+    try:
+        made: list[Any] = source.reader.from_frame(frame)
+        return made
+    except Exception as error:  # noqa: BLE001 - an event class may have checks of its own
+        if frame.height == 1:
+            return [_Unfit(error)]
+    middle = frame.height // 2
+    return _made(source, frame[:middle]) + _made(source, frame[middle:])
