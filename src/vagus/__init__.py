@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from vagus.events import Metadata as Metadata
     from vagus.events import Personal as Personal
     from vagus.hub import connect as connect
+    from vagus.services import After as After
+    from vagus.services import Cancel as Cancel
     from vagus.services import Command as Command
     from vagus.services import Conflict as Conflict
     from vagus.services import Decider as Decider
+    from vagus.services import Done as Done
     from vagus.services import Outcome as Outcome
     from vagus.services import Refused as Refused
     from vagus.services import Service as Service
@@ -50,22 +53,25 @@ __version__ = "0.1.0"
 # Where each public name lives; it is imported when first used, which keeps `import vagus` quick.
 # To add one: a line here, one in `__all__`, one among the imports for type checkers above.
 _HOMES = {
+    "After": "vagus.services",
     "Aggregate": "vagus.streams",
     "Aliases": "vagus.events",
     "App": "vagus.streams",
+    "Cancel": "vagus.services",
     "Client": "vagus.streams",
     "Command": "vagus.services",
     "Conflict": "vagus.services",
     "Decider": "vagus.services",
+    "Done": "vagus.services",
     "Event": "vagus.events",
     "Metadata": "vagus.events",
+    "Personal": "vagus.events",
     "Outcome": "vagus.services",
     "Refused": "vagus.services",
     "Retry": "vagus.streams",
     "Service": "vagus.services",
     "Stream": "vagus.streams",
     "Table": "vagus.streams",
-    "Personal": "vagus.events",
     "Window": "vagus.streams",
     "collect": "vagus.streams",
     "connect": "vagus.hub",
@@ -86,16 +92,20 @@ _HOMES = {
 _MODULES = frozenset({"errors", "services", "testing"})
 
 __all__ = [
+    "After",
     "Aggregate",
     "Aliases",
     "App",
+    "Cancel",
     "Client",
     "Command",
     "Conflict",
     "Decider",
+    "Done",
     "Event",
     "Metadata",
     "Outcome",
+    "Personal",
     "Refused",
     "Retry",
     "Service",
@@ -105,7 +115,6 @@ __all__ = [
     "__version__",
     "collect",
     "connect",
-    "Personal",
     "count",
     "distinct_count",
     "errors",

@@ -206,6 +206,32 @@ def test_an_event_without_the_field_that_names_the_process_is_passed_over(
     assert h.dead_letters == []
 
 
+def test_events_of_a_class_without_that_field_are_passed_over() -> None:
+    class Counted(vg.Event):
+        sku: str
+
+    app = vg.Service("shop")
+    events = app.topic("event", Placed | Counted)
+    goods = app.topic("goods", Ship, key="order_id")
+    app.process(
+        "p",
+        Case,
+        on={events: "order_id"},
+        sends=[goods],
+        react=lambda e, _: Ship(order_id=e.order_id),
+    )
+    with vg.testing.Harness(app) as h:
+        h.send(events, [Counted(sku="x"), Placed(order_id="a", cents=1)])
+        assert h.read(goods)["order_id"].to_list() == ["a"]
+
+
+def test_an_event_that_changes_nothing_begins_no_process() -> None:
+    shop = Shop(lambda event, case: None)
+    with vg.testing.Harness(shop.app) as h:
+        h.send(shop.orders, Placed(order_id="a", cents=5))
+        assert instances(h.hub, h.registry, shop.process) == []
+
+
 def test_what_follows_carries_the_correlation_of_its_cause(
     shop: Shop, h: vg.testing.Harness
 ) -> None:
@@ -283,7 +309,7 @@ def test_a_replay_that_fails_again_leaves_the_process_held_up() -> None:
 
 
 def test_a_process_that_waits_without_a_timer_is_stuck_after_a_while() -> None:
-    shop = Shop(lambda event, case: None)
+    shop = Shop(lambda event, case: case.seen.append("it"))
     with vg.testing.Harness(shop.app) as h:
         h.send(shop.orders, Placed(order_id="a", cents=5))
         assert instances(h.hub, h.registry, shop.process, stuck_for="1h", clock=h._clock) == []

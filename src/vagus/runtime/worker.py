@@ -15,18 +15,18 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import polars as pl
 
 from vagus.errors import DeclarationError, EncodeError, VagusError
 from vagus.events import Metadata
 from vagus.hub import Records, TopicPartition
 from vagus.hub.personkeys import PersonKeys
-from vagus.runtime.batch import Answer, Batch, Failure, Origin, Origins, Retry, Stopped
+from vagus.runtime.batch import Batch, Origins, Retry, Stopped
 from vagus.runtime.deadletters import VIEW_STEP, dead_letter_topic, to_records
 from vagus.runtime.frame import SEQ
 from vagus.runtime.intake import Intake, Rank, Replay, TaskInput, by_time
 from vagus.runtime.metrics import Metrics
+from vagus.runtime.pending import LocatedAnswer, Pending, Turn
 from vagus.runtime.provision import provision
 from vagus.runtime.replica import Progress, Replica, no_progress, restore
 from vagus.runtime.store import Store
@@ -34,12 +34,12 @@ from vagus.runtime.task import Outputs, Task
 from vagus.runtime.topic import TopicCodec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection
 
     from numpy.typing import NDArray
 
     from vagus.events import Registry
-    from vagus.hub import FetchedRecords, Hub, Member, Transaction
+    from vagus.hub import FetchedRecords, Hub, Member
     from vagus.runtime.topic import Topic
     from vagus.runtime.topology import SubTopology, Topology
 
@@ -91,57 +91,6 @@ class _Running:
     idle_told: bool = False
 
 
-@dataclass(slots=True)
-class _Turn:
-    """What one turn adds to the commit."""
-
-    outputs: dict[tuple[TopicPartition, bool], list[Records]] = field(default_factory=dict)
-    positions: dict[TopicPartition, int] = field(default_factory=dict)
-    dead: list[tuple[Failure, Origin]] = field(default_factory=list)
-    metrics: Metrics = field(default_factory=Metrics)
-    answers: list[_Answer] = field(default_factory=list)
-    urgent: bool = False
-    busy: bool = False
-
-    def write(self, partition: TopicPartition, records: Records, *, located: bool = False) -> None:
-        self.outputs.setdefault((partition, located), []).append(records)
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """An answer, and which of the located outputs of a partition it is about."""
-
-    answer: Answer
-    partition: TopicPartition
-    start: int
-    count: int
-
-
-@dataclass(slots=True)
-class _Pending:
-    """What waits for the commit."""
-
-    transaction: Transaction
-    since_s: float
-    positions: dict[TopicPartition, int] = field(default_factory=dict)
-    metrics: Metrics = field(default_factory=Metrics)  # counted only if the commit succeeds
-    answers: list[_Answer] = field(default_factory=list)
-    nbytes: int = 0
-    urgent: bool = False
-
-    def answer(
-        self, places: Mapping[TopicPartition, NDArray[np.int64]]
-    ) -> list[tuple[TopicPartition, Records]]:
-        """The answers, now that it is known where the outputs lie."""
-        found: dict[TopicPartition, list[Records]] = {}
-        nowhere = np.empty(0, dtype=np.int64)
-        for one in self.answers:
-            offsets = places.get(one.partition, nowhere)[one.start : one.start + one.count]
-            for partition, records in one.answer.write(offsets):
-                found.setdefault(partition, []).append(records)
-        return [(partition, Records.concat(parts)) for partition, parts in found.items()]
-
-
 class Worker:
     """A member of an application's consumer group, with its tasks."""
 
@@ -176,7 +125,7 @@ class Worker:
             if not topic.follows_inputs:
                 self._codec(name).announce()
         self._running: dict[tuple[int, int], _Running] = {}
-        self._pending: _Pending | None = None
+        self._pending: Pending | None = None
         self._located: dict[TopicPartition, int] = {}  # outputs since the last commit
         wanted_s = self._policy.commit_interval_s
         self._interval_s = hub.commit_interval_s if wanted_s is None else wanted_s
@@ -242,7 +191,7 @@ class Worker:
             self._take_in(read)
         ends, positions = self._member.ends(), self._member.positions()
         behind = {tp for tp, at in positions.items() if at < ends.get(tp, at)}
-        turn = _Turn()
+        turn = Turn()
         for running in list(self._running.values()):
             given = running.intake.take(behind)
             if given is not None:
@@ -260,7 +209,7 @@ class Worker:
             if read.partition in running.task.inputs:
                 running.intake.add(read, self._codec(read.partition.topic).decode(read))
 
-    def _process(self, running: _Running, given: TaskInput, turn: _Turn) -> None:
+    def _process(self, running: _Running, given: TaskInput, turn: Turn) -> None:
         turn.busy = True
         running.last_input_s, running.idle_told = self._seams.clock(), False
         turn.positions.update(given.positions)
@@ -275,10 +224,9 @@ class Worker:
             self._replay(task, replay, turn)
         self._log_changes(task, turn)
 
-    def _replay(self, task: Task, replay: Replay, turn: _Turn) -> None:
-        if replay.step.startswith(VIEW_STEP):
-            return
+    def _replay(self, task: Task, replay: Replay, turn: Turn) -> None:
         batch = self._batch(task, replay.origins, turn)
+        batch.replay = True
         try:
             nodes = task.replay_path(replay.step)
         except VagusError as error:
@@ -287,7 +235,7 @@ class Worker:
             return
         self._write(task, task.process({replay.topic: replay.frame}, batch, nodes), batch, turn)
 
-    def _call_due(self, running: _Running, turn: _Turn, behind: Collection[TopicPartition]) -> None:
+    def _call_due(self, running: _Running, turn: Turn, behind: Collection[TopicPartition]) -> None:
         """Do what is due by the clock: close windows of silent inputs, fire timers."""
         task, now_s = running.task, self._seams.clock()
         silent_s = now_s - running.last_input_s
@@ -309,7 +257,7 @@ class Worker:
         self._log_changes(task, turn)
         turn.busy = turn.busy or bool(turn.outputs)
 
-    def _batch(self, task: Task, origins: Origins, turn: _Turn) -> Batch:
+    def _batch(self, task: Task, origins: Origins, turn: Turn) -> Batch:
         return Batch(
             origins=origins,
             partition=task.partition,
@@ -330,7 +278,7 @@ class Worker:
 
     # Outputs
 
-    def _write(self, task: Task, outputs: Outputs, batch: Batch, turn: _Turn) -> None:
+    def _write(self, task: Task, outputs: Outputs, batch: Batch, turn: Turn) -> None:
         located = {
             TopicPartition(answer.topic, task.partition): self._located.get(
                 TopicPartition(answer.topic, task.partition), 0
@@ -352,7 +300,7 @@ class Worker:
             partition = TopicPartition(answer.topic, task.partition)
             start = located[partition]
             count = self._located.get(partition, 0) - start
-            turn.answers.append(_Answer(answer, partition, start, count))
+            turn.answers.append(LocatedAnswer(answer, partition, start, count))
         turn.urgent = turn.urgent or batch.urgent
         for failure in batch.failures:
             turn.dead.append((failure, batch.origins[failure.seq]))
@@ -372,12 +320,12 @@ class Worker:
         seqs = frame[SEQ].to_numpy()
         return [(number, records, seqs[rows]) for number, records, rows in pieces]
 
-    def _log_changes(self, task: Task, turn: _Turn) -> None:
+    def _log_changes(self, task: Task, turn: Turn) -> None:
         for spec, rows in task.changes():
             records = self._codec(spec.topic.name).records(rows)
             turn.write(TopicPartition(spec.topic.name, task.partition), records)
 
-    def _write_out(self, turn: _Turn) -> None:
+    def _write_out(self, turn: Turn) -> None:
         """Add what a turn did to what waits for the commit."""
         self._seams.at("processed")
         if turn.dead and self._policy.on_error == "stop":
@@ -395,7 +343,7 @@ class Worker:
                 turn.metrics.add("dead_letters", failure.step)
                 log.warning("step %s: %s (now a dead letter)", failure.step, failure.error)
         if self._pending is None:
-            self._pending = _Pending(self._member.begin(), self._seams.clock())
+            self._pending = Pending(self._member.begin(), self._seams.clock())
         pending = self._pending
         for located in (True, False):
             batches = [

@@ -9,31 +9,38 @@ from vagus.services.command import Command
 from vagus.services.decider import Decider
 from vagus.services.exchange import Overloaded
 from vagus.services.outcome import CommandFailed, Outcome, Recorded
+from vagus.services.processes import After, Cancel, Done, Instance, ProcessType, instances
 from vagus.services.refusal import Conflict, Expired, KeyReused, Refused
 from vagus.services.service import Service
 from vagus.services.token import BadToken, ExpiredToken, ForeignToken, MalformedToken, Token
 
 __all__ = [
+    "After",
     "AggregateType",
     "BadToken",
+    "Cancel",
     "Command",
     "CommandFailed",
     "CommandTimedOut",
     "Conflict",
     "Decider",
+    "Done",
     "Expired",
     "ExpiredToken",
     "ForeignToken",
+    "Instance",
     "KeyReused",
     "MalformedToken",
     "Outcome",
     "Overloaded",
+    "ProcessType",
     "Recorded",
     "Refused",
     "Service",
     "ServiceClient",
     "Token",
     "TopicOwned",
+    "instances",
     "owners",
     "release",
 ]

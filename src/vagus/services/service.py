@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from vagus.errors import DeclarationError, nearest
 from vagus.services.aggregate import AggregateType
 from vagus.services.client import ServiceClient
+from vagus.services.processes import ProcessDeclarations
 from vagus.streams import App
 from vagus.streams.duration import Duration, duration_ms
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Service"]
 
 
-class Service(App):
+class Service(ProcessDeclarations, App):
     """An application that takes commands, and owns the topics of their events.
 
     All that an `App` does, it does: it reads other services' topics, keeps tables, joins,

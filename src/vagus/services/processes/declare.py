@@ -33,11 +33,13 @@ class ProcessDeclarations:
         """Declare a process manager: a state for each case, and reactions to events.
 
         `on` are the topics that it hears, each with the field that says which case an event
-        belongs to. `react(event, state)` may change the state, and yields or returns what is to
-        be done: commands (or other events) of the topics that `sends` names, `vg.After` to have
-        an event of one of the classes `timers` come later, `vg.Cancel` to stop that, `vg.Done` at
-        the end. State, timers and what is sent move in one commit with the position in the
-        topics. `state` is a pydantic model or a dataclass with a default for each field.
+        belongs to; events without it are passed over. A case begins with the first event that
+        changes its state or sets a timer. `react(event, state)` may change the state, and yields
+        or returns what is to be done: commands (or other events) of the topics that `sends`
+        names, `vg.After` to have an event of one of the classes `timers` come later, `vg.Cancel`
+        to stop that, `vg.Done` at the end. State, timers and what is sent move in one commit with
+        the position in the topics. `state` is a pydantic model or a dataclass with a default for
+        each field.
 
         An event that `react` fails on becomes a dead letter. Later events of the same case wait
         among the dead letters, too, and replaying them all goes on with it.

@@ -34,14 +34,13 @@ def key_field(stream: Stream, name: str, where: str) -> Field:
             where=where,
             hint="a process reacts to events as they were declared: service.topic(...)",
         )
-    for event_type in stream.event_types:
-        schema = RecordSchema.of(event_type)
-        if name not in schema.fields:
-            raise DeclarationError(
-                f"{event_type.__name__} has no field {name!r} that says which process it is for",
-                where=where,
-                hint=nearest(name, schema.fields) or f"it has {', '.join(schema.fields)}",
-            )
+    if name not in stream.fields:
+        known = [field for field in stream.fields if not field.startswith("_")]
+        raise DeclarationError(
+            f"no event of {stream.base!r} has a field {name!r} that says which process it is for",
+            where=where,
+            hint=nearest(name, known) or f"there are {', '.join(known)}",
+        )
     return stream.fields[name]
 
 

@@ -165,7 +165,8 @@ class Reacting:
         if after is not None and row is not None and row.held:  # a replay
             after.held = row.held - 1
             after.error = row.error if after.held else None
-        turn.rows[heard.key] = after
+        if after is not None or row is not None:
+            turn.rows[heard.key] = after
         for topic, event in sent:
             turn.sent.setdefault(topic, []).append((heard.seq, event))
 
@@ -195,6 +196,8 @@ class Reacting:
             else:
                 sent.append((self._target(effect), effect))
         text = self._of.form.dump(state)
+        if row is None and not timers and text == self._of.form.dump(self._of.initial()):
+            over = True  # nothing has begun
         return None if over else Row(text, list(timers.values())), sent
 
     def _timer(self, effect: After, heard: _Heard, batch: Batch) -> Timer:

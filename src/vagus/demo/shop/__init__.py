@@ -1,0 +1,1 @@
+"""A shop: six services that own their data, and know of each other only through events."""
