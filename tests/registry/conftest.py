@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
+from starlette.testclient import TestClient
 
 from vagus.hub import Hub, connect
+from vagus.hub.schemas import HubRegistry
 from vagus.serve.registry import RegistryServer
-
-Api = Any
+from vagus.serve.registry.api import create_api
 
 
 @pytest.fixture(autouse=True)
@@ -36,8 +36,8 @@ def server(hub: Hub) -> Iterator[RegistryServer]:
 class Rest:
     """Asks, and gives the answer's status and content."""
 
-    def __init__(self, url: str) -> None:
-        self.client = httpx.Client(base_url=url)
+    def __init__(self, hub: Hub) -> None:
+        self.client = TestClient(create_api(HubRegistry(hub)))
 
     def __call__(self, method: str, path: str, body: Any = None, **query: Any) -> tuple[int, Any]:
         answer = self.client.request(method, path, json=body, params=query or None)
@@ -50,10 +50,8 @@ class Rest:
 
 
 @pytest.fixture
-def rest(server: RegistryServer) -> Iterator[Rest]:
-    asking = Rest(server.url)
-    with asking.client:
-        yield asking
+def rest(hub: Hub) -> Rest:
+    return Rest(hub)
 
 
 def text(schema: Any) -> str:

@@ -84,20 +84,20 @@ class ConfluentRegistry:
             if refusal.code in _MISSING:
                 raise unknown_id(schema_id) from None
             raise self._error(refusal, f"schema {schema_id}") from None
-        kind = said.get("schemaType") or "AVRO" if isinstance(said, dict) else "AVRO"
+        text = str(self._member(said, "schema"))
+        kind = said.get("schemaType") or "AVRO"
         if kind != "AVRO" or said.get("references"):
             what = "one that names other subjects" if kind == "AVRO" else kind
             raise SchemaError(
                 f"expected an Avro schema by itself, got {what}, id {schema_id}", where=self.url
             )
-        text = str(self._member(said, "schema"))
         with self._lock:
             self._schemas[schema_id] = text
         return text
 
     def subjects(self) -> list[str]:
         """The names of all subjects, sorted."""
-        return sorted(map(str, self._asked("/subjects", "the subjects")))
+        return sorted(map(str, self._list(self._asked("/subjects", "the subjects"))))
 
     def versions(self, subject: str) -> list[tuple[int, int]]:
         """The subject's versions, oldest first, each as (version, schema id)."""
@@ -112,7 +112,8 @@ class ConfluentRegistry:
                     hint=nearest(subject, self.subjects()) or "`vagus schema list` shows all",
                 ) from None
             raise self._error(refusal, f"subject {subject}") from None
-        return [(int(number), self._id_of(subject, int(number))) for number in sorted(numbers)]
+        known = sorted(map(int, self._list(numbers)))
+        return [(number, self._id_of(subject, number)) for number in known]
 
     def level(self, subject: str | None = None) -> Level:
         """The compatibility that the subject asks of new versions; None for the default."""
@@ -155,13 +156,20 @@ class ConfluentRegistry:
 
     def _member(self, said: Any, name: str) -> Any:
         if not isinstance(said, dict) or name not in said:
-            raise RegistryUnavailable(
-                f"expected an answer of a schema registry with {name!r}, "
-                f"got {json.dumps(said)[:80]}",
-                where=self.url,
-                hint="see that --registry or VAGUS_REGISTRY names one",
-            )
+            raise self._strange(repr(name), said)
         return said[name]
+
+    def _list(self, said: Any) -> list[Any]:
+        if not isinstance(said, list):
+            raise self._strange("a list", said)
+        return said
+
+    def _strange(self, wanted: str, said: Any) -> RegistryUnavailable:
+        return RegistryUnavailable(
+            f"expected an answer of a schema registry with {wanted}, got {json.dumps(said)[:80]}",
+            where=self.url,
+            hint="see that --registry or VAGUS_REGISTRY names one",
+        )
 
     def _error(self, refusal: Refusal, what: str) -> SchemaError:
         return SchemaError(
