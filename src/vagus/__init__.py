@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from vagus.services import Command as Command
     from vagus.services import Conflict as Conflict
     from vagus.services import Decider as Decider
+    from vagus.services import Deleted as Deleted
     from vagus.services import Done as Done
     from vagus.services import Outcome as Outcome
     from vagus.services import Refused as Refused
+    from vagus.services import Row as Row
     from vagus.services import Service as Service
     from vagus.streams import Aggregate as Aggregate
     from vagus.streams import App as App
@@ -62,6 +64,7 @@ _HOMES = {
     "Command": "vagus.services",
     "Conflict": "vagus.services",
     "Decider": "vagus.services",
+    "Deleted": "vagus.services",
     "Done": "vagus.services",
     "Event": "vagus.events",
     "Metadata": "vagus.events",
@@ -69,6 +72,7 @@ _HOMES = {
     "Outcome": "vagus.services",
     "Refused": "vagus.services",
     "Retry": "vagus.streams",
+    "Row": "vagus.services",
     "Service": "vagus.services",
     "Stream": "vagus.streams",
     "Table": "vagus.streams",
@@ -101,6 +105,7 @@ __all__ = [
     "Command",
     "Conflict",
     "Decider",
+    "Deleted",
     "Done",
     "Event",
     "Metadata",
@@ -108,6 +113,7 @@ __all__ = [
     "Personal",
     "Refused",
     "Retry",
+    "Row",
     "Service",
     "Stream",
     "Table",

@@ -9,6 +9,7 @@ from vagus.errors import DeclarationError, nearest
 from vagus.services.aggregate import AggregateType
 from vagus.services.client import ServiceClient
 from vagus.services.processes import ProcessDeclarations
+from vagus.services.views.declare import ViewDeclarations
 from vagus.streams import App
 from vagus.streams.duration import Duration, duration_ms
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Service"]
 
 
-class Service(ProcessDeclarations, App):
+class Service(ViewDeclarations, ProcessDeclarations, App):
     """An application that takes commands, and owns the topics of their events.
 
     All that an `App` does, it does: it reads other services' topics, keeps tables, joins,

@@ -16,6 +16,7 @@ from vagus.runtime.worker import CommitPoint, Seams, Worker
 from vagus.services.asking import Ask, Desk
 from vagus.services.command import Command
 from vagus.services.service import Service
+from vagus.services.views import Queries, ViewDeclarations
 from vagus.streams.client import Client
 from vagus.streams.duration import Duration, duration_ms
 from vagus.streams.views import Views
@@ -75,6 +76,17 @@ class Harness(Closing):
         self._desk: Desk | None = None
         self._views = Views(app, self.hub, self.registry)
         app.show_views(self._views)
+        self._queries: Queries | None = None
+        if isinstance(app, ViewDeclarations):
+            self._queries = Queries(
+                app,
+                self.hub,
+                registry=self.registry,
+                clock=self._clock,
+                sleep=self.slept_s.append,
+                rank=self._rank,
+            )
+            app.show_queries(self._queries)
 
     @overload
     def send(
@@ -130,7 +142,8 @@ class Harness(Closing):
 
     def run(self) -> None:
         """Process until nothing is left to do."""
-        while True:
+        # A service that only keeps views has nothing for a worker.
+        while self.app.topology.sources() or not self._queries:
             try:
                 if not self.worker.turn():
                     self.worker.commit()
@@ -138,6 +151,8 @@ class Harness(Closing):
             except Crash:
                 self.restart()
         self._views.refresh()
+        if self._queries is not None:
+            self._queries.refresh()
 
     def advance(self, by: Duration) -> None:
         """Move the clock on and do what is due by then."""
@@ -166,6 +181,17 @@ class Harness(Closing):
         """The application's tables, to query."""
         self._views.refresh()
         return self._views
+
+    @property
+    def queries(self) -> Queries:
+        """The service's views of events, to query."""
+        if self._queries is None:
+            raise VagusError(
+                "expected a service, which has views of events, got an application without any",
+                where=self.app.name,
+                hint="vg.Service(...), and service.view(...)",
+            )
+        return self._queries
 
     @property
     def dead_letters(self) -> list[DeadLetter]:
@@ -202,6 +228,9 @@ class Harness(Closing):
         self.restart()
         self.app.show_views(None)
         self._views.close()
+        if self._queries is not None and isinstance(self.app, ViewDeclarations):
+            self.app.show_queries(None)
+            self._queries.close()
         self.hub.close()
 
     def _clock(self) -> float:
