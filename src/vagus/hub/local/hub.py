@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from vagus.errors import Fenced, HubError
+from vagus.hub import rules
 from vagus.hub.contract import Acks, Hub, Member, Reader, TopicConfig, Transaction
 from vagus.hub.local import groups, log, topics
 from vagus.hub.local.background import Background
@@ -97,8 +98,8 @@ class LocalHub(Hub):
     # Topics
 
     def create_topic(self, name: str, config: TopicConfig) -> None:
-        topics.check_name(name)
-        topics.check_config(config)
+        rules.check_name(name)
+        rules.check_config(config)
 
         def write(db: sqlite3.Connection) -> None:
             topics.create(db, name, config)
@@ -113,7 +114,7 @@ class LocalHub(Hub):
         return self._read(lambda db: topics.describe(db, name))
 
     def alter_topic(self, name: str, config: TopicConfig, *, force: bool = False) -> None:
-        topics.check_config(config)
+        rules.check_config(config)
 
         def write(db: sqlite3.Connection) -> None:
             before = topics.describe(db, name).config.partitions
