@@ -21,6 +21,7 @@ from vagus.streams import View, ViewNotReady
 
 if TYPE_CHECKING:
     from vagus.serve.measures import Measures
+    from vagus.services.views import Queries
 
 _JSON = "application/json"
 
@@ -28,11 +29,17 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 def create_api(
-    app: str, views: Sequence[View], *, counts: Measures, ready: Callable[[], bool]
+    app: str,
+    views: Sequence[View],
+    *,
+    counts: Measures,
+    ready: Callable[[], bool],
+    queries: Queries | None = None,
 ) -> FastAPI:
     """The interface of the application called `app`.
 
     `ready` says whether its workers have their partitions and state; the views know of themselves.
+    `queries` are its views of events, if it is a service that has some.
     """
     api = FastAPI(
         title=app,
@@ -44,11 +51,15 @@ def create_api(
     api.exception_handler(VagusError)(_on_error)
     api.exception_handler(HTTPException)(_on_http)
     api.exception_handler(Exception)(_on_failure)
-    _add_operation(api, views, counts, ready)
+    _add_operation(api, views, counts, ready, queries)
     _add_list(api, views)
     for view in views:
         _add_view(api, view)
     _add_unknown(api, [view.name for view in views])
+    if queries is not None:
+        from vagus.serve.queries import add_queries
+
+        add_queries(api, queries)
     return api
 
 
@@ -202,16 +213,28 @@ def _add_unknown(api: FastAPI, names: list[str]) -> None:
 
 
 def _add_operation(
-    api: FastAPI, views: Sequence[View], counts: Measures, ready: Callable[[], bool]
+    api: FastAPI,
+    views: Sequence[View],
+    counts: Measures,
+    ready: Callable[[], bool],
+    queries: Queries | None,
 ) -> None:
     async def live(_request: Request) -> Response:
         return _json({"live": True})
 
     def is_ready(_request: Request) -> Response:
         workers = ready()
-        state = {"workers": workers, "views": {view.name: view.ready for view in views}}
-        if not workers or not all(view.ready for view in views):
-            errors = {view.name: str(view.error) for view in views if view.error is not None}
+        state: dict[str, Any] = {
+            "workers": workers,
+            "views": {view.name: view.ready for view in views},
+        }
+        errors = {view.name: str(view.error) for view in views if view.error is not None}
+        whole = workers and all(view.ready for view in views)
+        if queries is not None:
+            state["queries"] = {view.name: view.ready for view in queries.values()}
+            errors |= {name: str(error) for name, error in queries.errors().items()}
+            whole = whole and all(view.ready for view in queries.values())
+        if not whole:
             raise Problem(
                 503,
                 "not-ready",

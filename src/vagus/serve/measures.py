@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
     from vagus.hub import Hub
+    from vagus.services.views import Queries
     from vagus.streams import App, View
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -47,8 +48,15 @@ class Counts(Protocol):
 class Measures(Collector):
     """All measures of one application."""
 
-    def __init__(self, app: App, hub: Hub, views: Iterable[View], counts: Counts) -> None:
-        self._app, self._hub, self._counts = app, hub, counts
+    def __init__(
+        self,
+        app: App,
+        hub: Hub,
+        views: Iterable[View],
+        counts: Counts,
+        queries: Queries | None = None,
+    ) -> None:
+        self._app, self._hub, self._counts, self._queries = app, hub, counts, queries
         self._views = list(views)
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -65,6 +73,8 @@ class Measures(Collector):
         yield from self._counters()
         yield from self._lag()
         yield from self._of_views()
+        if self._queries is not None:
+            yield from self._of_queries(self._queries)
 
     def _counters(self) -> Iterator[Metric]:
         counts = self._counts.snapshot()
@@ -128,3 +138,27 @@ class Measures(Collector):
                 if moment is not None:
                     newest.add_metric([view.name], moment.timestamp())
         yield from (rows, newest, ready, unreadable)
+
+    def _of_queries(self, queries: Queries) -> Iterator[Metric]:
+        rows = GaugeMetricFamily("vagus_query_rows", "Rows of a view of events.", labels=["view"])
+        ready = GaugeMetricFamily(
+            "vagus_query_ready", "1 if a view of events answers and keeps up.", labels=["view"]
+        )
+        stopped = GaugeMetricFamily(
+            "vagus_query_stopped",
+            "1 if a view of events, or its rebuild, stopped.",
+            labels=["view"],
+        )
+        done = GaugeMetricFamily(
+            "vagus_query_rebuild_share", "How much of a rebuild is done.", labels=["view"]
+        )
+        for view in queries.values():
+            status = view.status()
+            ready.add_metric([view.name], view.ready)
+            stopped.add_metric([view.name], status.error is not None)
+            if status.rows is not None:
+                rows.add_metric([view.name], status.rows)
+            if status.building is not None:
+                finished, total = status.building
+                done.add_metric([view.name], finished / total if total else 1.0)
+        yield from (rows, ready, stopped, done)

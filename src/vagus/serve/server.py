@@ -11,6 +11,7 @@ from vagus.hub.schemas import HubRegistry
 from vagus.runtime.metrics import Metrics
 from vagus.runtime.replica import no_progress
 from vagus.serve.web import Web, url_of
+from vagus.services.views import queries_of
 from vagus.streams import Views
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from vagus.hub import Hub
     from vagus.runtime.replica import Progress
     from vagus.serve.measures import Counts
+    from vagus.services.views import Queries
     from vagus.streams import App
 
 
@@ -53,6 +55,7 @@ class Server:
         self._metrics: Counts = metrics or Metrics()
         self._ready = ready or self._assigned
         self._views: Views | None = None
+        self._queries: Queries | None = None
         self._web: Web | None = None
 
     @property
@@ -82,12 +85,19 @@ class Server:
         self._views = views
         followed = views.follow_all()
         self.app.show_views(views)
-        counts = Measures(self.app, self.hub, followed, self._metrics)
-        api = create_api(self.app.name, followed, counts=counts, ready=self._ready)
+        self._queries = queries_of(self.app, self.hub, registry)
+        if self._queries is not None:
+            self._queries.follow()
+        counts = Measures(self.app, self.hub, followed, self._metrics, self._queries)
+        api = create_api(
+            self.app.name, followed, counts=counts, ready=self._ready, queries=self._queries
+        )
         web.start(api)
 
     def stop(self) -> None:
         """Finish what is being answered, and stop. May be called twice."""
+        if self._queries is not None:
+            self._queries.hang_up()
         if self._web is not None:
             self._web.stop()
             self._web = None
@@ -95,6 +105,9 @@ class Server:
             self.app.show_views(None)
             self._views.close()
             self._views = None
+        if self._queries is not None:
+            self._queries.close()
+            self._queries = None
 
     def __enter__(self) -> Self:
         return self.start()

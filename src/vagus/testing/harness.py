@@ -228,8 +228,7 @@ class Harness(Closing):
         self.restart()
         self.app.show_views(None)
         self._views.close()
-        if self._queries is not None and isinstance(self.app, ViewDeclarations):
-            self.app.show_queries(None)
+        if self._queries is not None:
             self._queries.close()
         self.hub.close()
 

@@ -209,9 +209,14 @@ class ViewDeclarations:
         queries: Queries = found
         return queries
 
-    def show_queries(self, queries: Queries | None) -> None:
-        """Have `queries` answer with these; None when the service stops. For what runs it."""
+    def show_queries(self, queries: Queries) -> None:
+        """Have `queries` answer with these. For what runs the service."""
         self._queries = queries
+
+    def hide_queries(self, queries: Queries) -> None:
+        """They are closed, and answer no more."""
+        if self.__dict__.get("_queries") is queries:
+            self._queries = None
 
     def view(  # noqa: PLR0913 - each is a plain fact of the view
         self,

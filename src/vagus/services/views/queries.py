@@ -13,6 +13,7 @@ from vagus.hub.contract import Closing
 from vagus.hub.schemas import HubRegistry
 from vagus.runtime.intake import by_time
 from vagus.services.views.builder import Surroundings
+from vagus.services.views.declare import ViewDeclarations
 from vagus.services.views.errors import UnknownView
 from vagus.services.views.file import MEMORY, ViewFile
 from vagus.services.views.keeper import Keeper, Progress, request_mark
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
     from vagus.events import Registry
     from vagus.hub import Hub
     from vagus.runtime.intake import Rank
-    from vagus.services.views.declare import ViewDeclarations, ViewType
+    from vagus.services.views.declare import ViewType
     from vagus.streams import App
 
-__all__ = ["Queries", "file_of"]
+__all__ = ["Queries", "file_of", "queries_of"]
 
 _LOOK_S = 0.2  # for a lock that is free again
 _LOOK_BUSY_S = 0.005  # for commits of another process that somebody waits for
@@ -74,8 +75,9 @@ class Queries(Closing):
         rank: Rank | None = None,
     ) -> None:
         self.service = service
-        declared: ViewDeclarations = service  # type: ignore[assignment]
-        self.types: dict[str, ViewType] = declared.declared_views
+        self.types: dict[str, ViewType] = (
+            service.declared_views if isinstance(service, ViewDeclarations) else {}
+        )
         self.path = path or file_of(service.name, hub.url)
         self._file = ViewFile(self.path, service.name)
         around = Surroundings(
@@ -93,6 +95,7 @@ class Queries(Closing):
         }
         self._lock = BuilderLock(None if self._file.in_memory else self.path + "-lock")
         self._closed = threading.Event()
+        self._hung_up = threading.Event()
         self._thread: threading.Thread | None = None
 
     def __getitem__(self, name: str) -> ServiceView:
@@ -106,6 +109,26 @@ class Queries(Closing):
 
     def __len__(self) -> int:
         return len(self._views)
+
+    def values(self) -> list[ServiceView]:
+        """All views."""
+        return list(self._views.values())
+
+    async def changed(self, view: ServiceView, since: str, timeout_s: float) -> bool:
+        """Wait until a view changed since a place, or all streams are to end."""
+        if self._hung_up.is_set():
+            return True
+        return await view.changed(since, timeout_s, self._hung_up.is_set)
+
+    @property
+    def hung_up(self) -> bool:
+        """Whether streams of changes are to end."""
+        return self._hung_up.is_set()
+
+    def hang_up(self) -> None:
+        """Have streams of changes end."""
+        self._hung_up.set()
+        self._file.pulse.beat()
 
     # Keeping up
 
@@ -196,6 +219,7 @@ class Queries(Closing):
 
     def close(self) -> None:
         """Stop. What is in the file stays there."""
+        self._hung_up.set()
         self._closed.set()
         self._file.pulse.beat()
         if self._thread is not None:
@@ -205,6 +229,8 @@ class Queries(Closing):
             keeper.close()
         self._lock.release()
         self._file.close()
+        if isinstance(self.service, ViewDeclarations):
+            self.service.hide_queries(self)
 
     def _generation(self, name: str) -> int | None:
         with self._file.reading() as db:
@@ -244,3 +270,12 @@ def file_of(service: str, hub_url: str) -> str:
         return MEMORY
     folder = Path() if "://" in hub_url else Path(hub_url).parent
     return str(folder / f"{service}-views.db")
+
+
+def queries_of(app: App, hub: Hub, registry: Registry) -> Queries | None:
+    """The views of a service, opened; None if it has none."""
+    if not isinstance(app, ViewDeclarations) or not app.declared_views:
+        return None
+    opened = Queries(app, hub, registry=registry)
+    app.show_queries(opened)
+    return opened

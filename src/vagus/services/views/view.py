@@ -76,7 +76,7 @@ class ServiceView:
         self.type = view
         self.name = view.name
         self._file, self._hub, self._clock = file, hub, clock
-        self._form, self._key = view.form, view.form.columns[view.key]
+        self._form, self.key = view.form, view.form.columns[view.key]
 
     # Questions
 
@@ -87,7 +87,7 @@ class ServiceView:
         BadQuestion for a key of another type, ViewBehind, ViewNotBuilt, ViewStopped.
         """
         self._reach(token, wait_s)
-        wanted = self._key.stored(self.key_of(key))
+        wanted = self.key.stored(self.key_of(key))
         with self._file.reading() as db:
             live = self._live(db)
             rows = quoted(table_name(self.name, live.id))
@@ -140,7 +140,7 @@ class ServiceView:
     def key_of(self, key: Any) -> Any:
         """A key of the right type. Raises BadQuestion."""
         try:
-            return self._key.valid(key)
+            return self.key.valid(key)
         except ValueError as error:
             raise BadQuestion(
                 f"expected {error} as key, got {key!r}", where=f"view {self.name!r}"
@@ -197,7 +197,7 @@ class ServiceView:
             known = getattr(row, self.type.key)
             found.append((values_[-2], Change(known, row if values_[-1] else None)))
         first = since == "" or restart
-        decode = self._key.decode
+        decode = self.key.decode
         for key_, number in gone if not first else ():
             found.append((number, Change(key_ if decode is None else decode(key_), None)))
         if first:
@@ -205,17 +205,24 @@ class ServiceView:
         found.sort(key=lambda entry: entry[0])
         return Changes([change for _, change in found], f"{live.id}-{last}", restart)
 
-    async def changed(self, since: str, timeout_s: float) -> bool:
-        """Wait until something changed since a place; whether it did within the time."""
+    async def changed(
+        self, since: str, timeout_s: float, until: Callable[[], bool] = lambda: False
+    ) -> bool:
+        """Wait until something changed since a place, or `until` is true; whether it came so."""
         deadline = time.monotonic() + timeout_s
         while True:
             seen = self._file.pulse.count
-            if self.changes(since, limit=1).place != since:
+            if until() or self._moved(since):
                 return True
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
             await self._file.pulse.wait_async(seen, left)
+
+    def _moved(self, since: str) -> bool:
+        with self._file.reading() as db:
+            live = self._live(db)
+        return f"{live.id}-{live.seq}" != since
 
     # Tokens
 
