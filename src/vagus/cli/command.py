@@ -37,6 +37,7 @@ from vagus.cli import (
     run,
     schema,
     topic,
+    trace,
 )
 from vagus.cli.options import example
 from vagus.errors import VagusError, nearest
@@ -93,6 +94,7 @@ run.add_to(root)
 produce.add_to(root)
 consume.add_to(root)
 forget.add_to(root)
+trace.add_to(root)
 for part in (topic.app, group.app, schema.app, registry.app, deadletters.app, hub.app, demo.app):
     root.add_typer(part)
 

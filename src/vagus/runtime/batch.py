@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from vagus.hub.personkeys import PersonKeys
     from vagus.runtime.metrics import Metrics
     from vagus.runtime.store import Store
+    from vagus.runtime.spans import Spans
 
 
 class Stopped(VagusError):
@@ -99,6 +100,9 @@ class Origins:
         return origins
 
     @property
+    def __len__(self) -> int:
+        return len(self._read_of)
+
     def has_headers(self) -> bool:
         """Whether any record of the batch carries headers."""
         return any(read.headers is not None for read in self._reads)
@@ -189,6 +193,7 @@ class Batch:
         return self.guard(
             step, lambda part: keys.open(part, marks), frame, keys.open(frame.clear(), marks)
         )
+    spans: Spans | None = None
 
     def sealed(self, frame: pl.DataFrame, marks: Mapping[str, Mark]) -> pl.DataFrame:
         """The frame with personal columns encrypted. Raises EncodeError with the rows."""

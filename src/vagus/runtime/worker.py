@@ -29,6 +29,7 @@ from vagus.runtime.metrics import Metrics
 from vagus.runtime.pending import LocatedAnswer, Pending, Turn
 from vagus.runtime.provision import provision
 from vagus.runtime.replica import Progress, Replica, no_progress, restore
+from vagus.runtime.spans import Spans
 from vagus.runtime.store import Store
 from vagus.runtime.task import Outputs, Task
 from vagus.runtime.topic import TopicCodec
@@ -269,6 +270,7 @@ class Worker:
             run_async=self._run_async,
             now_ms=int(self._seams.clock() * 1000),
             keys=PersonKeys.of(self._hub),
+            spans=Spans(self.app, origins),
         )
 
     def _run_async(self, coroutine: Any) -> Any:
@@ -304,6 +306,8 @@ class Worker:
         turn.urgent = turn.urgent or batch.urgent
         for failure in batch.failures:
             turn.dead.append((failure, batch.origins[failure.seq]))
+        if batch.spans is not None:
+            batch.spans.end(batch.failures)
 
     def _encode(
         self, step: str, topic: Topic, task: Task, frame: pl.DataFrame, batch: Batch
@@ -468,6 +472,8 @@ def _with_headers(
 ) -> Records:
     headers = batch.origins.headers(seqs)
     if not same_event:
+        if batch.spans is not None:
+            headers = batch.spans.within(headers, seqs)
         headers = [_effect(of) for of in headers]
     if not any(headers):
         return records

@@ -14,6 +14,7 @@ from vagus.hub import Records, TopicPartition, connect, open_registry
 from vagus.hub.contract import Closing
 from vagus.hub.personkeys import PersonKeys
 from vagus.runtime.frame import KEY, TIME, TIME_TYPE, TOMBSTONE
+from vagus.runtime.spans import sending
 from vagus.runtime.topic import WINDOW_START, Topic, TopicCodec
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ class Client(Closing):
         """
         typed = self.topic(topic)
         frame = self.keys.seal(self._frame(typed, events, key), typed.marks)
-        return self._append(typed, frame, acks, metadata)
+        with sending(typed.name, metadata) as traced:
+            return self._append(typed, frame, acks, traced)
 
     def delete(
         self, table: Flow | str, keys: Any | Sequence[Any], *, acks: Acks = "all"
