@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from vagus.services import Service as Service
     from vagus.streams import Aggregate as Aggregate
     from vagus.streams import App as App
+    from vagus.streams import Breaker as Breaker
+    from vagus.streams import Call as Call
     from vagus.streams import Client as Client
     from vagus.streams import Retry as Retry
     from vagus.streams import Stream as Stream
@@ -59,6 +61,8 @@ _HOMES = {
     "Aggregate": "vagus.streams",
     "Aliases": "vagus.events",
     "App": "vagus.streams",
+    "Breaker": "vagus.streams",
+    "Call": "vagus.streams",
     "Cancel": "vagus.services",
     "Client": "vagus.streams",
     "Command": "vagus.services",
@@ -100,6 +104,8 @@ __all__ = [
     "Aggregate",
     "Aliases",
     "App",
+    "Breaker",
+    "Call",
     "Cancel",
     "Client",
     "Command",

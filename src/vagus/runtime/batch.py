@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from vagus.errors import VagusError
+from vagus.runtime.deadletters import REPLAY_PLACE
 from vagus.runtime.frame import SEQ
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from vagus.hub import FetchedRecords, Records, TopicPartition
     from vagus.hub.personkeys import PersonKeys
     from vagus.runtime.metrics import Metrics
-    from vagus.runtime.store import Store
     from vagus.runtime.spans import Spans
+    from vagus.runtime.store import Store
 
 
 class Stopped(VagusError):
@@ -99,10 +100,10 @@ class Origins:
         origins._reads, origins._read_of, origins._row_of = reads, read_of, row_of
         return origins
 
-    @property
     def __len__(self) -> int:
         return len(self._read_of)
 
+    @property
     def has_headers(self) -> bool:
         """Whether any record of the batch carries headers."""
         return any(read.headers is not None for read in self._reads)
@@ -126,6 +127,14 @@ class Origins:
             known = found.get(read.partition, offset)
             found[read.partition] = min(known, offset)
         return found
+
+    def place(self, seq: int) -> str:
+        """Where a record stood before any replay of it: topic, partition and offset."""
+        read, row = self._reads[self._read_of[seq]], int(self._row_of[seq])
+        offset = int(read.offsets[row])
+        if read.headers is not None:
+            offset = int(dict(read.headers[row]).get(REPLAY_PLACE, offset))
+        return f"{read.partition.topic}/{read.partition.partition}/{offset}"
 
     def __getitem__(self, seq: int) -> Origin:
         read, row = self._reads[self._read_of[seq]], int(self._row_of[seq])
@@ -184,6 +193,7 @@ class Batch:
     answers: list[Answer] = field(default_factory=list)
     urgent: bool = False
     keys: PersonKeys | None = None
+    spans: Spans | None = None
 
     def opened(self, step: str, frame: pl.DataFrame, marks: Mapping[str, Mark]) -> pl.DataFrame:
         """The frame with personal columns decrypted; records that can't be are set apart."""
@@ -193,7 +203,6 @@ class Batch:
         return self.guard(
             step, lambda part: keys.open(part, marks), frame, keys.open(frame.clear(), marks)
         )
-    spans: Spans | None = None
 
     def sealed(self, frame: pl.DataFrame, marks: Mapping[str, Mark]) -> pl.DataFrame:
         """The frame with personal columns encrypted. Raises EncodeError with the rows."""

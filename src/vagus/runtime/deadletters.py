@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 REPLAY_APP = "vagus-replay-app"
 REPLAY_STEP = "vagus-replay-step"
+REPLAY_PLACE = "vagus-replay-place"
 VIEW_STEP = "view: "
 """What the steps begin with that are views of events: they read for themselves, replays too."""
 
@@ -60,7 +61,7 @@ def to_records(failures: list[tuple[Failure, Origin]]) -> Records:
             *((n, v) for n, v in origin.headers if not n.startswith("vagus-replay-")),
             (_PREFIX + "topic", origin.topic.encode()),
             (_PREFIX + "partition", str(origin.partition).encode()),
-            (_PREFIX + "offset", str(origin.offset).encode()),
+            (_PREFIX + "offset", str(first_offset(origin)).encode()),
             (_PREFIX + "step", failure.step.encode()),
             (_PREFIX + "error", failure.error.encode()[:_TRACEBACK_BYTES]),
             (_PREFIX + "traceback", failure.detail.encode()[-_TRACEBACK_BYTES:]),
@@ -74,6 +75,11 @@ def to_records(failures: list[tuple[Failure, Origin]]) -> Records:
         [origin.timestamp for _, origin in failures],
         headers,
     )
+
+
+def first_offset(origin: Origin) -> int:
+    """Where an event stood in its partition before any replay of it."""
+    return int(dict(origin.headers).get(REPLAY_PLACE, origin.offset))
 
 
 def dead_letters(hub: Hub, app: str) -> Iterator[DeadLetter]:
@@ -134,7 +140,11 @@ def replay(hub: Hub, app: str, letters: list[DeadLetter]) -> None:
                 f"dead letter {letter.number} came from topic {letter.topic!r}, which is gone",
                 hint="create the topic again to replay it",
             )
-        marks = ((REPLAY_APP, app.encode()), (REPLAY_STEP, letter.step.encode()))
+        marks = (
+            (REPLAY_APP, app.encode()),
+            (REPLAY_STEP, letter.step.encode()),
+            (REPLAY_PLACE, str(letter.offset).encode()),
+        )
         records = Records.of(
             [letter.key], [letter.value], [letter.timestamp], [(*letter.headers, *marks)]
         )

@@ -18,6 +18,7 @@ from vagus.streams.aggregates import (
 )
 from vagus.streams.app import App
 from vagus.streams.client import Client
+from vagus.streams.handlers import Breaker, BreakerOpen, Call
 from vagus.streams.stream import Stream
 from vagus.streams.table import Table
 from vagus.streams.view import View, ViewNotReady
@@ -27,6 +28,9 @@ from vagus.streams.windows import Window, hopping, tumbling
 __all__ = [
     "Aggregate",
     "App",
+    "Breaker",
+    "BreakerOpen",
+    "Call",
     "Client",
     "Retry",
     "Stream",

@@ -18,14 +18,15 @@ from vagus.runtime.topology import Source, Step, StoreSpec, Topology
 from vagus.runtime.worker import Policy
 from vagus.streams.duration import Duration, duration_ms
 from vagus.streams.fields import key_kind
-from vagus.streams.steps import stateless
 from vagus.streams.steps import table as table_steps
+from vagus.streams.steps.effect import HELD, Care, Effect
 from vagus.streams.stream import Stream
 from vagus.streams.table import Table
 
 if TYPE_CHECKING:
     from vagus.streams.describe import Description
     from vagus.streams.flow import Flow
+    from vagus.streams.handlers import Breaker
     from vagus.streams.views import Views
 
 _Handler = TypeVar("_Handler", bound=Callable[..., Any])
@@ -206,23 +207,43 @@ class App:
 
     # Side effects
 
-    def on(self, flow: Flow) -> Callable[[_Handler], _Handler]:
+    def on(
+        self,
+        flow: Flow,
+        *,
+        retry: Retry | None = None,
+        in_order: bool = False,
+        breaker: Breaker | None = None,
+    ) -> Callable[[_Handler], _Handler]:
         """Call the decorated function, plain or async, with each event of a stream or table.
 
         It is for effects outside of Vagus, and is called before the commit: at least once, and
-        again after a crash. Deletions have no event and are passed over.
+        again after a crash. If it takes a second argument, that is a `vg.Call` with a key by
+        which what it calls can tell a repetition. Deletions have no event and are passed over.
+
+        An event that it still fails on after all tries (`retry`, or those of the application)
+        becomes a dead letter, and later events go on; with `in_order` those of the same key wait
+        among the dead letters, too, until they are replayed. `breaker` stops calling for a while
+        after too many failures.
         """
         reader, empty = flow._reader(), flow.empty
+        care = Care(retry, in_order, breaker)
 
         def decorate(handler: _Handler) -> _Handler:
             called = getattr(handler, "__name__", type(handler).__name__)
             name = self._step_name(f"{flow.base}.on {called}")
+            stores: tuple[StoreSpec, ...] = ()
+            if in_order:
+                stores = (flow._store_spec(f"{flow.base}-on-{called}", HELD, windowed=False),)
             self._topology.add(
                 Step(
                     name,
                     (flow.node,),
-                    make=lambda stores: stateless.Effect(name, handler, reader, empty),
+                    make=lambda kept: Effect(
+                        name, handler, reader, empty, care, next(iter(kept.values()), None)
+                    ),
                     empty=empty,
+                    stores=stores,
                     label=f"on {called}",
                     effect=True,
                 )

@@ -141,24 +141,6 @@ class PerEvent:
         return result if self._many else (result,)
 
 
-class Effect:
-    """Calls a handler for each event, for what it does outside; gives nothing on.
-
-    Handlers are called before the commit, hence at least once.
-    """
-
-    def __init__(
-        self, name: str, handler: Callable[[Any], Any], source: type[Event], empty: pl.DataFrame
-    ) -> None:
-        self._name, self._handler, self._source, self._empty = name, handler, source, empty
-        self._marks = marks_read(source)
-
-    def __call__(self, inputs: Sequence[pl.DataFrame], batch: Batch) -> pl.DataFrame:
-        live = batch.opened(self._name, inputs[0].filter(~pl.col(TOMBSTONE)), self._marks)
-        call_each(self._name, self._handler, self._source, live, batch)
-        return self._empty
-
-
 def call_each(
     name: str,
     function: Callable[[Any], Any],
