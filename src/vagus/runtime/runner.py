@@ -80,7 +80,10 @@ class Runner:
         self._notes: queue.SimpleQueue[tuple[int, Note] | signal.Signals | None] = (
             queue.SimpleQueue()
         )
-        self._stations = [self._station(number, load) for number in range(1, workers + 1)]
+        # A service that only keeps views has nothing for workers, and runs until it is stopped.
+        self._idle = not app.topology.sources() and bool(getattr(app, "declared_views", None))
+        numbers = range(1, 1 if self._idle else workers + 1)
+        self._stations = [self._station(number, load) for number in numbers]
         self._open = {station.number for station in self._stations}
         self._ready: set[int] = set()
         self._stopping = False
@@ -106,7 +109,7 @@ class Runner:
             try:
                 for station in self._stations:
                     station.start()
-                while self._open:
+                while self._open or (self._idle and not self._stopping):
                     try:
                         note = self._notes.get(timeout=_TICK_S)
                     except queue.Empty:

@@ -12,7 +12,7 @@ from vagus.services.views.errors import (
     ViewNotBuilt,
     ViewStopped,
 )
-from vagus.services.views.queries import Queries, file_of, queries_of
+from vagus.services.views.queries import Queries, file_of, following, queries_of
 from vagus.services.views.row import Row
 from vagus.services.views.rows import Rows
 from vagus.services.views.view import Change, Changes, Page, ServiceView
@@ -35,6 +35,7 @@ __all__ = [
     "ViewStopped",
     "ViewType",
     "file_of",
+    "following",
     "queries_of",
     "rows_after",
 ]

@@ -209,6 +209,15 @@ class ViewDeclarations:
         queries: Queries = found
         return queries
 
+    def run(self, hub: str = "vagus.db", *, workers: int = 1, registry: str | None = None) -> None:
+        """Run in this process, views included: see `App.run`."""
+        from vagus.hub import connect, open_registry
+        from vagus.services.views.queries import following
+
+        app: App = self  # type: ignore[assignment]
+        with connect(hub) as opened, following(app, opened, open_registry(registry, opened)):
+            super().run(hub, workers=workers, registry=registry)  # type: ignore[misc]
+
     def show_queries(self, queries: Queries) -> None:
         """Have `queries` answer with these. For what runs the service."""
         self._queries = queries

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from vagus.services.views.declare import ViewType
     from vagus.streams import App
 
-__all__ = ["Queries", "file_of", "queries_of"]
+__all__ = ["Queries", "file_of", "following", "queries_of"]
 
 _LOOK_S = 0.2  # for a lock that is free again
 _LOOK_BUSY_S = 0.005  # for commits of another process that somebody waits for
@@ -279,3 +280,15 @@ def queries_of(app: App, hub: Hub, registry: Registry) -> Queries | None:
     opened = Queries(app, hub, registry=registry)
     app.show_queries(opened)
     return opened
+
+
+@contextmanager
+def following(app: App, hub: Hub, registry: Registry) -> Iterator[Queries | None]:
+    """Keep the views of a service up to date, if it has some, while something else is done."""
+    queries = queries_of(app, hub, registry)
+    if queries is None:
+        yield None
+        return
+    with queries:
+        queries.follow()
+        yield queries
