@@ -118,7 +118,7 @@ class Exchange:
 
     def post(self, parcel: Parcel) -> None:
         """Send a command. Raises Overloaded if too many are on their way."""
-        if len(self._waiting) + len(self._queue) >= WAITING_MAX:
+        if max(len(self._waiting), len(self._queue)) >= WAITING_MAX:
             raise Overloaded(
                 f"expected less than {WAITING_MAX} commands on their way, got more",
                 hint="wait for some of their outcomes first",
