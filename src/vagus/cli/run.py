@@ -78,7 +78,6 @@ def run(
     with ExitStack() as stack:
         opened = stack.enter_context(open_hub(hub, create=True))
         status = stack.enter_context(_status())
-        schemas = open_registry(registry, opened)
         runner = Runner(
             app, opened, workers=workers, load=load, watch=status.show, registry=registry
         )
@@ -87,18 +86,21 @@ def run(
             from vagus.serve import Server
 
             provision(opened, app.name, app.topology)  # the topics that the views read
-            server = stack.enter_context(
-                Server(
-                    app,
-                    opened,
-                    metrics=runner.metrics,
-                    ready=runner.ready,
-                    host=address[0],
-                    port=address[1],
-                    registry=schemas,
-                )
+            server = Server(
+                app,
+                opened,
+                metrics=runner.metrics,
+                ready=runner.ready,
+                host=address[0],
+                port=address[1],
             )
+            stack.callback(server.stop)
+            server.start(registry=open_registry(registry, opened))
             note(f"{server.url}/views")
+        else:
+            from vagus.services.views import following
+
+            stack.enter_context(following(app, opened, open_registry(registry, opened)))
         note(f"running {app.name} on {hub}: Ctrl-C stops")
         code = runner.run()
         if code:

@@ -161,11 +161,19 @@ def _row(registry: Registry, subject: str) -> dict[str, Any]:
     newest = versions[-1][1]
     return {
         "subject": subject,
-        "name": json.loads(registry.schema(newest)).get("name"),
+        "name": _name(registry, newest),
         "versions": len(versions),
         "id": newest,
         "compatibility": registry.level(subject),
     }
+
+
+def _name(registry: Registry, schema_id: int) -> str:
+    try:
+        schema = json.loads(registry.schema(schema_id))
+    except SchemaError:
+        return "(not Avro)"
+    return str(schema["name"]) if isinstance(schema, dict) and "name" in schema else "(no record)"
 
 
 def _subject(registry: Registry, name: str) -> str:

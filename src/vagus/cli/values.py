@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from pydantic_core import to_json
 
+from vagus.errors import SchemaError
 from vagus.events import AvroCodec, BytesColumn, RecordSchema
 from vagus.events.rows import to_python
 from vagus.hub.personkeys import PersonKeys
@@ -35,8 +37,13 @@ def topic_schemas(registry: Registry, topic: str) -> list[RecordSchema]:
 
     if f"{topic}-value" in subjects:
         return [newest(f"{topic}-value")]
-    found = [(name, newest(name)) for name in subjects]
-    return [schema for name, schema in found if name == f"{topic}-{schema.name}"]
+    found = []
+    for name in subjects:
+        with suppress(SchemaError):  # of a key, or of another topic: no type of event
+            schema = newest(name)
+            if name == f"{topic}-{schema.name}":
+                found.append(schema)
+    return found
 
 
 class TopicReader:

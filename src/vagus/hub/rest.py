@@ -115,11 +115,11 @@ class Rest:
     """
 
     def __init__(
-        self, url: str, access: Access | None = None, *, deadline_s: float = DEADLINE_S
+        self, url: str, access: Access | None = None, *, deadline_s: float | None = None
     ) -> None:
         self._access = access or Access.from_environment()
         self._bases, found = _addresses(url)
-        self._deadline_s = deadline_s
+        self._deadline_s = DEADLINE_S if deadline_s is None else deadline_s
         user, password = self._access.user, self._access.password
         if found is not None and user is None:
             user, password = found
