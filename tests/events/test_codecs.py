@@ -304,3 +304,12 @@ def test_json_writes_no_number_that_json_has_not() -> None:
     with pytest.raises(EncodeError, match="finite") as raised:
         _codec("json", Speed).encode(pl.DataFrame({"kmh": [1.0, float("nan"), float("inf")]}))
     assert raised.value.rows == [1, 2]
+
+
+def test_columns_of_lists_stay_lists_until_arrow_is_asked_for() -> None:
+    whole = BytesColumn.concat([BytesColumn([b"a", None]), BytesColumn([b"bc"])])
+    part = whole.slice(1, 3)
+    assert (whole.nbytes, part.nbytes, part.null_count) == (3, 2, 1)
+    assert part.to_list() == [None, b"bc"]
+    assert whole.to_arrow().to_pylist() == [b"a", None, b"bc"]
+    assert BytesColumn.concat([whole, part]).to_list() == [b"a", None, b"bc", None, b"bc"]

@@ -52,6 +52,8 @@ class BytesColumn:
         """The columns one after another."""
         if len(columns) == 1:
             return columns[0]
+        if all(column._array is None and not column._parts for column in columns):
+            return cls([value for column in columns for value in column.to_list()])
         whole = cls([])
         whole._list = None
         whole._parts = [part for column in columns for part in column._arrays()]
@@ -75,6 +77,8 @@ class BytesColumn:
     @property
     def nbytes(self) -> int:
         """How many bytes the values hold, without their lengths."""
+        if self._array is None and self._list is not None:
+            return sum(map(len, filter(None, self._list)))
         return sum(map(_content_bytes, self._arrays()))
 
     def to_arrow(self) -> pa.BinaryArray:
@@ -121,6 +125,8 @@ class BytesColumn:
 
     def slice(self, start: int, stop: int) -> BytesColumn:
         """The values from `start` up to, but without, `stop`."""
+        if self._array is None and self._list is not None:
+            return BytesColumn(self._list[start:stop])
         return BytesColumn(self.to_arrow().slice(start, stop - start))
 
 
