@@ -36,6 +36,13 @@ def _benchmark(name: str) -> Callable[[Path, int], Result]:
             "streams.join": streams.join,
             "streams.window": streams.window,
         }[name]
+    if name.startswith("services."):
+        from benchmarks import services
+
+        return {
+            "services.commands": services.commands,
+            "services.latency": services.latency,
+        }[name]
     from benchmarks import state
 
     return {"state.restore": state.restore}[name]

@@ -35,6 +35,8 @@ def test_each_benchmark_prints_one_line(lines: dict[str, dict[str, Any]]) -> Non
         "streams.join",
         "streams.window",
         "state.restore",
+        "services.commands",
+        "services.latency",
     ]
 
 
