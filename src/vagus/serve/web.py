@@ -94,7 +94,7 @@ def _server(api: Any, started: threading.Event) -> uvicorn.Server:
         uvicorn.Config(
             api,
             log_config=None,  # how a program logs is its own business
-            log_level="warning",
+            log_level="error",  # such as a client that would rather speak HTTP/2 warns of
             access_log=False,
             lifespan="off",
             ws="none",
