@@ -143,6 +143,11 @@ class Question:
         place = None if after is None else _place(after, mark, len(order), where)
         return cls(conditions, order, words, limit, place, mark)
 
+    @property
+    def fields(self) -> set[str]:
+        """The fields that rows are chosen and ordered by."""
+        return {c.field for c in self.conditions} | {name for name, _ in self.order}
+
     def sql(self, rows: str, selected: str, words: str) -> tuple[str, list[Any]]:
         """The statement, of one row more than the limit, and its values."""
         clauses = [condition.sql for condition in self.conditions]

@@ -122,11 +122,12 @@ class ServiceView:
         with self._file.reading() as db:
             live = self._live(db)
             name = table_name(self.name, live.id)
+            self._check_asked(live, question.fields, search=search is not None)
             sql, values = question.sql(quoted(name), "{}", quoted(f"{name} words"))
             stored = self._select(db, sql, values, live)
         page = Page(self._made(stored[: question.limit], live))
         if len(stored) > question.limit:
-            last = dict(zip(self._names(live), stored[question.limit - 1], strict=False))
+            last = dict(zip(live.columns, stored[question.limit - 1], strict=False))
             page.next = question.place_of(last)
         return page
 
@@ -166,6 +167,7 @@ class ServiceView:
             if restart or since == "":
                 seq = 0
             name = table_name(self.name, live.id)
+            self._check_asked(live, {condition.field for condition in conditions}, search=False)
             # One commit's changes stay together, so that a place lies between commits.
             key = quoted(self.type.key)
             fits = " AND ".join(condition.sql for condition in conditions) or "1"
@@ -353,21 +355,23 @@ class ServiceView:
         self, db: sqlite3.Connection, sql: str, values: Sequence[Any], live: Generation
     ) -> list[tuple[Any, ...]]:
         """Rows of what answers, with the columns that it has."""
-        selected = ", ".join(quoted(name) for name in self._names(live))
-        try:
-            return db.execute(sql.format(selected), values).fetchall()
-        except sqlite3.OperationalError as error:
-            if live.digest == self.type.digest:
-                raise
-            # An earlier version answers, and hasn't what is asked for.
-            raise ViewNotBuilt(
-                f"view {self.name!r} is being built anew, and what answers until then can't be "
-                f"asked this: {error}",
-                hint="ask again later",
-            ) from None
+        selected = ", ".join(quoted(name) for name in live.columns)
+        return db.execute(sql.format(selected), values).fetchall()
 
-    def _names(self, live: Generation) -> list[str]:
-        return live.columns
+    def _check_asked(self, live: Generation, fields: set[str], *, search: bool) -> None:
+        """Refuse what an earlier version, which answers until the new one is built, hasn't."""
+        if live.digest == self.type.digest:
+            return
+        known = {entry[0]: entry for entry in live.shape}
+        ours = {entry[0]: entry for entry in self._form.shape}
+        missing = sorted(name for name in fields if known.get(name) != ours[name])
+        if missing or search:
+            what = "searched" if not missing else f"asked for {', '.join(missing)}"
+            raise ViewNotBuilt(
+                f"view {self.name!r} is being built anew, and its earlier version, which answers "
+                f"until then, can't be {what}",
+                hint="ask again later",
+            )
 
     def _made(self, stored: Sequence[tuple[Any, ...]], live: Generation) -> list[Any]:
         """Rows of what was stored, by an earlier version too if they fit this one."""
@@ -377,7 +381,7 @@ class ServiceView:
         found = []
         for values in stored:
             fields = {}
-            for name, value in zip(self._names(live), values, strict=False):
+            for name, value in zip(live.columns, values, strict=False):
                 column = self._form.columns.get(name)
                 if column is None or column.kind != kinds[name]:
                     continue
