@@ -226,6 +226,8 @@ class Worker:
         self._log_changes(task, turn)
 
     def _replay(self, task: Task, replay: Replay, turn: Turn) -> None:
+        if replay.step.startswith(VIEW_STEP):  # the view reads it itself
+            return
         batch = self._batch(task, replay.origins, turn)
         batch.replay = True
         try:
