@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 import vagus as vg
+from vagus.hub import Hub, TopicPartition
 
 
 class Customer(vg.Event):
@@ -34,3 +35,19 @@ ADA = Customer(
     credit=Decimal("12.50"),
 )
 BOB = Customer(customer_id=2, city="Bonn", email="bob@example.com")
+
+
+def everything(hub: Hub) -> bytes:
+    """All keys and values of all topics."""
+    found = []
+    for name in hub.topics():
+        partitions = [
+            TopicPartition(name, part.partition) for part in hub.describe_topic(name).partitions
+        ]
+        ends = hub.offsets(partitions, "latest")
+        with hub.reader(hub.offsets(partitions, "earliest")) as reader:
+            while any(at < ends[tp] for tp, at in reader.positions().items()):
+                for read in reader.read(wait_s=1.0):
+                    found += [part for part in read.keys.to_list() if part is not None]
+                    found += [part for part in read.values.to_list() if part is not None]
+    return b"".join(found)

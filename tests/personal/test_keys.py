@@ -143,3 +143,28 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.raises(VagusError, match=r"pip install 'vagus\[personal\]'"),
     ):
         client.send(customers, ADA)
+
+
+def test_what_was_decrypted_before_a_person_was_forgotten_is_not_kept_with_a_new_key() -> None:
+    with connect(":memory:") as hub:
+        keys = PersonKeys.of(hub)
+        sealed = keys.seal(Customer.to_frame([ADA, BOB]), MARKS)
+        session = keys.session()
+        opened = session.open(sealed, MARKS)
+        keys.forget("1")
+
+        again = session.seal(opened, MARKS)
+
+        assert keys.open(again, MARKS)["email"].to_list() == [None, "bob@example.com"]
+        assert not keys.knows("1")
+
+
+def test_a_session_gives_who_came_back_the_new_key() -> None:
+    with connect(":memory:") as hub:
+        PersonKeys.of(hub).keys_of(["1"])
+        PersonKeys.of(hub).forget("1")
+        PersonKeys.of(hub).keys_of(["1"])
+        fresh = PersonKeys(hub)  # as after a restart
+        sealed = fresh.session().seal(Customer.to_frame([ADA]), MARKS)
+
+        assert fresh.open(sealed, MARKS)["email"].to_list() == ["ada@example.com"]

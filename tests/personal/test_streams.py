@@ -10,25 +10,9 @@ import polars as pl
 import pytest
 
 import vagus as vg
-from tests.personal.people import ADA, BOB, Customer, Order
+from tests.personal.people import ADA, BOB, Customer, Order, everything
 from vagus.errors import DecodeError, EncodeError
-from vagus.hub import Hub, Records, TopicPartition
-
-
-def _everything(hub: Hub) -> bytes:
-    """All keys and values of all topics."""
-    found = []
-    for name in hub.topics():
-        partitions = [
-            TopicPartition(name, part.partition) for part in hub.describe_topic(name).partitions
-        ]
-        ends = hub.offsets(partitions, "latest")
-        with hub.reader(hub.offsets(partitions, "earliest")) as reader:
-            while any(at < ends[tp] for tp, at in reader.positions().items()):
-                for read in reader.read(wait_s=1.0):
-                    found += [part for part in read.keys.to_list() if part is not None]
-                    found += [part for part in read.values.to_list() if part is not None]
-    return b"".join(found)
+from vagus.hub import Records, TopicPartition
 
 
 def test_what_was_sent_is_read_but_not_stored() -> None:
@@ -42,8 +26,8 @@ def test_what_was_sent_is_read_but_not_stored() -> None:
             (1, "ada@example.com", date(1815, 12, 10), Decimal("12.50")),
             (2, "bob@example.com", None, None),
         ]
-        assert b"London" in _everything(client.hub)
-        assert b"ada@" not in _everything(client.hub)
+        assert b"London" in everything(client.hub)
+        assert b"ada@" not in everything(client.hub)
 
 
 def test_a_frame_is_encrypted_as_events_are() -> None:
@@ -53,7 +37,7 @@ def test_a_frame_is_encrypted_as_events_are() -> None:
         client.send(customers, Customer.to_frame([ADA, BOB]))
 
         assert client.read(customers)["email"].to_list() == ["ada@example.com", "bob@example.com"]
-        assert b"bob@" not in _everything(client.hub)
+        assert b"bob@" not in everything(client.hub)
 
 
 def test_a_forgotten_person_s_data_reads_as_none_and_others_stay() -> None:
@@ -101,7 +85,7 @@ def test_functions_get_plain_events_and_what_they_return_is_encrypted() -> None:
         assert seen == [ADA, BOB]
         texts = ["Dear ada@example.com", "Dear bob@example.com"]
         assert harness.read("greeting")["text"].to_list() == texts
-        assert b"ada@" not in _everything(harness.hub)
+        assert b"ada@" not in everything(harness.hub)
         harness.client.forget(2)
         assert harness.read("greeting")["text"].to_list() == [texts[0], None]
 
@@ -144,7 +128,7 @@ def test_joins_renames_aggregates_and_tables_hand_the_data_on_and_forget_it() ->
         view = harness.views["mails"]
         assert view.columns["mail"] == pl.String()
         assert view.get("a") == {"order_id": "a", "mail": "ada@example.com"}
-        assert b"ada@" not in _everything(harness.hub)
+        assert b"ada@" not in everything(harness.hub)
 
         harness.client.forget(1)
 
@@ -193,8 +177,8 @@ def test_topics_of_several_types_and_in_json_are_encrypted_too() -> None:
             ("ada@example.com", None),
             (None, "too dear"),
         ]
-        assert b"ada@" not in _everything(harness.hub)
-        assert b"dear" not in _everything(harness.hub)
+        assert b"ada@" not in everything(harness.hub)
+        assert b"dear" not in everything(harness.hub)
 
 
 def test_an_event_made_without_a_person_becomes_a_dead_letter() -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -30,7 +31,15 @@ from vagus.events.writing import Writer
 if TYPE_CHECKING:
     from vagus.events.personal import Mark
 
-__all__ = ["PersonKey", "open_column", "plain_type", "seal_column", "unsealed"]
+__all__ = [
+    "PersonKey",
+    "open_column",
+    "open_text",
+    "plain_type",
+    "seal_column",
+    "seal_text",
+    "unsealed",
+]
 
 _MAGIC = b"\xf5VP\x01"  # no text in UTF-8 begins so; the last byte is the version
 _ID, _NONCE, _TAG = 16, 12, 16
@@ -159,6 +168,45 @@ def open_column(
     return opened.gather(pl.Series(at).replace(-1, None))
 
 
+def seal_text(text: str, field: str, key: PersonKey) -> str:
+    """A text, encrypted for a field; as text again, in base64."""
+    nonce = os.urandom(_NONCE)
+    bound = _bound_text(key, field)
+    sealed = _MAGIC + key.id + nonce + _cipher(key).encrypt(nonce, text.encode(), bound)
+    return b64encode(sealed).decode()
+
+
+def open_text(
+    sealed: str, field: str, keys: Callable[[Collection[bytes]], Mapping[bytes, PersonKey]]
+) -> str | None:
+    """The text that was encrypted, or None if its key is gone. Raises DecodeError."""
+    try:
+        value = b64decode(sealed, validate=True)
+    except ValueError:
+        value = b""
+    if value[:_KEY_AT] != _MAGIC or len(value) < _TEXT_AT + _TAG:
+        raise DecodeError(
+            "expected an encrypted value, got another one",
+            where=field,
+            hint="was it written before the field was marked vg.Personal?",
+        )
+    key = keys([value[_KEY_AT:_NONCE_AT]]).get(value[_KEY_AT:_NONCE_AT])
+    if key is None:
+        return None
+    bound = _bound_text(key, field)
+    try:
+        opened: bytes = _cipher(key).decrypt(
+            value[_KEY_AT + _ID : _TEXT_AT], value[_TEXT_AT:], bound
+        )
+    except _failure():
+        raise DecodeError(
+            f"expected a value that was encrypted as {field!r}, got another one, or one that was "
+            "changed",
+            where=field,
+        ) from None
+    return opened.decode()
+
+
 class _Form:
     """Plain values of one Avro type as bytes, and back."""
 
@@ -208,6 +256,10 @@ def _form(kind: str) -> _Form:
 def _bound(key: PersonKey, mark: Mark) -> bytes:
     """What a value is bound to: its field, and its person."""
     return f"{mark.field}\0{key.person}".encode()
+
+
+def _bound_text(key: PersonKey, field: str) -> bytes:
+    return f"{field}\0{key.person}\0json".encode()
 
 
 def _cipher(key: PersonKey) -> Any:

@@ -9,23 +9,21 @@ processes write. Forgetting a person is a deletion in that topic.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from contextlib import suppress
 from threading import RLock
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, ref
 
-import polars as pl
-
 from vagus.errors import (
     DecodeError,
-    EncodeError,
     Fenced,
     HubUnavailable,
     TopicExists,
     UnknownTopic,
 )
-from vagus.events.cipher import PersonKey, open_column, seal_column
+from vagus.events.cipher import PersonKey
+from vagus.events.encrypting import Encrypting
 from vagus.hub.contract import Hub, TopicConfig
 from vagus.hub.records import Records, TopicPartition
 from vagus.hub.schemas import pause_s
@@ -33,10 +31,9 @@ from vagus.hub.schemas import pause_s
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vagus.events.personal import Mark
     from vagus.hub.records import FetchedRecords
 
-__all__ = ["PERSONAL_KEYS_TOPIC", "PersonKeys"]
+__all__ = ["PERSONAL_KEYS_TOPIC", "PersonKeys", "PersonSession"]
 
 PERSONAL_KEYS_TOPIC = "_vagus-personal-keys"
 _PARTITION = TopicPartition(PERSONAL_KEYS_TOPIC, 0)
@@ -50,7 +47,7 @@ _shared: WeakKeyDictionary[Hub, PersonKeys] = WeakKeyDictionary()
 _sharing = RLock()
 
 
-class PersonKeys:
+class PersonKeys(Encrypting):
     """Encrypts and decrypts the personal columns of frames. Safe to use from several threads.
 
     `PersonKeys.of(hub)` gives the one of an open hub, and does no I/O. Keys are kept in memory;
@@ -61,6 +58,7 @@ class PersonKeys:
         self._ref = ref(hub)
         self._clock = clock
         self._lock = RLock()
+        self._forgotten = 0
         self._begin_anew()
 
     @classmethod
@@ -71,57 +69,41 @@ class PersonKeys:
                 _shared[hub] = cls(hub)
             return _shared[hub]
 
-    # Frames
+    def session(self) -> PersonSession:
+        """The keys as somebody uses them who decrypts, and encrypts what comes of it."""
+        return PersonSession(self, self._forgotten)
 
-    def seal(self, frame: pl.DataFrame, marks: Mapping[str, Mark]) -> pl.DataFrame:
-        """The frame with its personal columns encrypted; those that hold bytes are so already.
-
-        Raises EncodeError, with the rows, where no person is named, or for a value of another
-        type.
-        """
-        columns = []
-        for name, mark in marks.items():
-            if name not in frame.columns or frame.schema[name] == pl.Binary:
-                continue
-            if mark.person not in frame.columns:
-                raise EncodeError(
-                    f"expected the column {mark.person!r}, which says whose {name!r} it is",
-                    hint=f"there are {', '.join(frame.columns)}",
-                    rows=range(frame.height),
-                )
-            columns.append(seal_column(frame[name], frame[mark.person], mark, self.keys_of))
-        return frame.with_columns(columns) if columns else frame
-
-    def open(self, frame: pl.DataFrame, marks: Mapping[str, Mark]) -> pl.DataFrame:
-        """The frame with its personal columns decrypted: null where the person is forgotten.
-
-        Raises DecodeError for bytes that were not encrypted, or not for this field.
-        """
-        columns = [
-            open_column(frame[name], mark, self._with_ids)
-            for name, mark in marks.items()
-            if name in frame.columns and frame.schema[name] == pl.Binary
-        ]
-        return frame.with_columns(columns) if columns else frame
+    @property
+    def forgotten(self) -> int:
+        """How many keys were seen to go; whoever holds decrypted values drops them as it grows."""
+        with self._lock:
+            self._look()
+            return self._forgotten
 
     # Keys
 
-    def keys_of(self, persons: Collection[str]) -> dict[str, PersonKey]:
+    def keys_of(self, persons: Collection[str], since: int | None = None) -> dict[str, PersonKey]:
         """The keys of these persons; who has none gets one.
 
+        Who was forgotten since `since` were (and has not come back) gets one that isn't kept.
         Raises HubUnavailable if other writers never let go.
         """
         with self._lock:
             self._look()
-            if not all(person in self._by_person for person in persons):
-                self._write(
-                    lambda: [
-                        (person.encode(), _value(PersonKey.new(person)))
-                        for person in persons
-                        if person not in self._by_person
-                    ]
-                )
-            return {person: self._by_person[person] for person in persons}
+
+            def missing() -> list[tuple[bytes, bytes | None]]:
+                return [
+                    (person.encode(), _value(PersonKey.new(person)))
+                    for person in persons
+                    if person not in self._by_person
+                    and (since is None or self._gone.get(person, 0) <= since)
+                ]
+
+            if missing():
+                self._write(missing)
+            return {
+                person: self._by_person.get(person) or PersonKey.new(person) for person in persons
+            }
 
     def knows(self, person: str) -> bool:
         """Whether there is a key of this person."""
@@ -145,7 +127,8 @@ class PersonKeys:
             self._hub.wipe(PERSONAL_KEYS_TOPIC)
             return known
 
-    def _with_ids(self, ids: Collection[bytes]) -> dict[bytes, PersonKey]:
+    def with_ids(self, ids: Collection[bytes]) -> dict[bytes, PersonKey]:
+        """The keys of these ids that are still there."""
         with self._lock:
             self._look()
             if not all(each in self._by_id for each in ids):
@@ -166,6 +149,7 @@ class PersonKeys:
         self._looked_s: float | None = None
         self._by_person: dict[str, PersonKey] = {}
         self._by_id: dict[bytes, PersonKey] = {}
+        self._gone: dict[str, int] = {}  # the forgotten, each with how many there were then
 
     def _write(self, decide: Callable[[], list[tuple[bytes, bytes | None]]]) -> bool:
         """Write what is decided on all that others wrote before; whether it was anything."""
@@ -207,6 +191,7 @@ class PersonKeys:
         if self._looked_s is not None:
             since_s = moment_s - self._looked_s
             if since_s > _STALE_S:
+                self._forgotten += 1  # maybe
                 self._begin_anew()
             elif since_s < _FRESH_S and not now:
                 return
@@ -232,9 +217,37 @@ class PersonKeys:
             before = self._by_person.pop(person, None)
             if before is not None:
                 del self._by_id[before.id]
-            if value is not None:
+            if value is None:
+                self._forgotten += 1
+                self._gone[person] = self._forgotten
+            else:
+                self._gone.pop(person, None)
                 key = _key(person, value)
                 self._by_person[person] = self._by_id[key.id] = key
+
+
+class PersonSession(Encrypting):
+    """Keys for one piece of work that decrypts, and encrypts what it made of that.
+
+    A person who is forgotten meanwhile stays so: what the work still holds of that person is
+    encrypted with a key that nobody keeps.
+    """
+
+    def __init__(self, keys: PersonKeys, forgotten: int) -> None:
+        self._keys, self._since = keys, forgotten
+
+    @property
+    def forgotten(self) -> int:
+        """See `PersonKeys.forgotten`."""
+        return self._keys.forgotten
+
+    def keys_of(self, persons: Collection[str]) -> dict[str, PersonKey]:
+        """The keys of these persons; who has none gets one."""
+        return self._keys.keys_of(persons, self._since)
+
+    def with_ids(self, ids: Collection[bytes]) -> dict[bytes, PersonKey]:
+        """The keys of these ids that are still there."""
+        return self._keys.with_ids(ids)
 
 
 def _value(key: PersonKey) -> bytes:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from vagus.events.personal import Mark
     from vagus.hub import FetchedRecords, Records, TopicPartition
-    from vagus.hub.personkeys import PersonKeys
+    from vagus.hub.personkeys import PersonSession
     from vagus.runtime.metrics import Metrics
     from vagus.runtime.spans import Spans
     from vagus.runtime.store import Store
@@ -192,23 +192,25 @@ class Batch:
     partitions: int = 1  # as many as each of these topics has
     answers: list[Answer] = field(default_factory=list)
     urgent: bool = False
-    keys: PersonKeys | None = None
+    keys: PersonSession | None = None
     spans: Spans | None = None
 
     def opened(self, step: str, frame: pl.DataFrame, marks: Mapping[str, Mark]) -> pl.DataFrame:
         """The frame with personal columns decrypted; records that can't be are set apart."""
         if not marks:
             return frame
-        keys = self._keys()
+        keys = self.persons
         return self.guard(
             step, lambda part: keys.open(part, marks), frame, keys.open(frame.clear(), marks)
         )
 
     def sealed(self, frame: pl.DataFrame, marks: Mapping[str, Mark]) -> pl.DataFrame:
         """The frame with personal columns encrypted. Raises EncodeError with the rows."""
-        return self._keys().seal(frame, marks) if marks else frame
+        return self.persons.seal(frame, marks) if marks else frame
 
-    def _keys(self) -> PersonKeys:
+    @property
+    def persons(self) -> PersonSession:
+        """The keys of persons. Raises VagusError where the batch comes from no hub."""
         if self.keys is None:
             raise VagusError("expected a hub that keeps the keys of persons, got none")
         return self.keys

@@ -271,7 +271,7 @@ class Worker:
             sleep=self._seams.sleep,
             run_async=self._run_async,
             now_ms=int(self._seams.clock() * 1000),
-            keys=PersonKeys.of(self._hub),
+            keys=PersonKeys.of(self._hub).session(),
             spans=Spans(self.app, origins),
         )
 

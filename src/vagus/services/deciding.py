@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from vagus.errors import EncodeError, VagusError
-from vagus.events import AvroCodec, KeyCodec, MemoryRegistry, partitions_for
+from vagus.events import AvroCodec, KeyCodec, MemoryRegistry, RecordSchema, partitions_for
 from vagus.hub import Records, TopicPartition
 from vagus.runtime.batch import Answer
 from vagus.runtime.frame import KEY, SEQ, TIME, TIME_TYPE, TOMBSTONE
@@ -18,7 +18,7 @@ from vagus.services.envelope import REPLY_TOPIC, Envelope
 from vagus.services.memory import AnswerMemory, Remembered, fingerprint
 from vagus.services.outcome import accepted_text, failed_text, refused_text
 from vagus.services.refusal import Conflict, Expired, KeyReused, Refused
-from vagus.streams.fields import Several
+from vagus.streams.fields import Several, marks_read
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vagus.events import Event
+    from vagus.hub.personkeys import PersonSession
     from vagus.runtime.batch import Batch
     from vagus.runtime.store import Store
     from vagus.services.aggregate import AggregateType
@@ -74,16 +75,21 @@ class Deciding:
         self._of = aggregate
         self._name = f"{aggregate.name}.decide"
         self._states = states
+        self._persons: PersonSession
         self._live: OrderedDict[Any, tuple[int, Any]] = OrderedDict()
         self._memory = AnswerMemory(answers, int(aggregate.keep_s * 1000))
         self._reader = reader_of(aggregate.command_types)
+        self._marks = marks_read(self._reader)
+        self._forgotten = 0
         self._keys = KeyCodec(aggregate.command_topic.key_kind)
         # Only to see that events can be written: the ids of schemas don't matter there.
         events = aggregate.event_topic
         self._trial = AvroCodec(events.schemas, MemoryRegistry(), events.name)
 
     def __call__(self, inputs: Sequence[pl.DataFrame], batch: Batch) -> pl.DataFrame:
-        frame = self._sound(inputs[0], batch)
+        self._persons = batch.persons
+        self._let_go_of_forgotten()
+        frame = batch.opened(self._name, self._sound(inputs[0], batch), self._marks)
         if not frame.height:
             return self._of.event_topic.empty
         self._memory.forget(batch.now_ms)
@@ -96,6 +102,12 @@ class Deciding:
             self._write_out(turn, asked, frame)
         self._take_effect(turn, asked, frame, batch)
         return self._of.event_topic.empty if turn.frame is None else turn.frame
+
+    def _let_go_of_forgotten(self) -> None:
+        """Drop states in memory that may hold what was erased: the stored ones no longer do."""
+        if self._of.form.personal and self._forgotten != (seen := self._persons.forgotten):
+            self._forgotten = seen
+            self._live.clear()
 
     # What comes in
 
@@ -179,7 +191,7 @@ class Deciding:
             one.answer = refused_text(refused)
             return
         if turn.careful and events:
-            self._of.form.dump(state)
+            self._of.form.dump(state, self._persons)
             self._columns(events)
         one.version = version + len(events)
         if events:
@@ -194,7 +206,7 @@ class Deciding:
             if not rows:
                 return 0, self._of.decider.initial()
             row = dict(zip(self._states.schema, rows[0], strict=True))
-            cell = row["version"], self._of.form.load(row["state"])
+            cell = row["version"], self._of.form.load(row["state"], self._persons)
             self._keep(key, cell)
         return cell
 
@@ -208,7 +220,7 @@ class Deciding:
     def _write_out(self, turn: _Round, asked: list[_Asked], commands: pl.DataFrame) -> None:
         """Make text of the states, and a frame of the events. Raises if one can't be written."""
         for key, (_, state) in turn.cells.items():
-            turn.texts[key] = self._of.form.dump(state)
+            turn.texts[key] = self._of.form.dump(state, self._persons)
         having = [one for one in asked if one.events]
         if not having:
             return
@@ -225,6 +237,7 @@ class Deciding:
         for event_type in types:
             at = [n for n, event in enumerate(events) if type(event) is event_type]
             part = event_type.to_frame([events[n] for n in at])
+            part = self._persons.seal(part, RecordSchema.of(event_type).marks)
             if several:
                 name = pl.Series("_type", [event_type.__name__], pl.String)
                 part = part.hstack([name.new_from_index(0, len(at))])

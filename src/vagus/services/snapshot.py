@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from vagus.errors import DeclarationError, DecodeError
+from vagus.events.personalmodel import personal_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from vagus.events.encrypting import Encrypting
 
 __all__ = ["SnapshotForm"]
 
@@ -39,16 +43,25 @@ class SnapshotForm:
                 hint="give each field a default, or pass a function as `initial`",
             ) from None
         self.kind = kind
+        self.personal = personal_fields(kind)
         self._adapter: TypeAdapter[Any] = TypeAdapter(kind)
 
-    def dump(self, state: Any) -> str:
-        """The state as text. Raises what pydantic raises for a value of another type."""
+    def dump(self, state: Any, keys: Encrypting) -> str:
+        """The state as text, personal fields encrypted.
+
+        Raises what pydantic raises for a value of another type.
+        """
         if not isinstance(state, self.kind):
             raise TypeError(f"expected evolve to return {self.kind.__name__}, got {state!r}")
-        return self._adapter.dump_json(state, warnings="error").decode()
+        text = self._adapter.dump_json(state, warnings="error").decode()
+        if not self.personal:
+            return text
+        return json.dumps(keys.seal_object(json.loads(text), self.personal))
 
-    def load(self, text: str) -> Any:
+    def load(self, text: str, keys: Encrypting) -> Any:
         """The state that was written as this text. Raises DecodeError."""
+        if self.personal:
+            text = json.dumps(keys.open_object(json.loads(text), self.personal))
         try:
             return self._adapter.validate_json(text)
         except ValidationError as error:

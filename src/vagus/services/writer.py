@@ -11,6 +11,7 @@ import polars as pl
 from vagus.errors import TopicExists
 from vagus.events import AvroCodec, BytesColumn, KeyCodec, RecordSchema, partitions_for
 from vagus.hub import Records, TopicPartition
+from vagus.hub.personkeys import PersonKeys
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +37,7 @@ class CommandWriter:
         self._keys = KeyCodec(topic.key_kind)
         self._values = AvroCodec(topic.schemas, registry, topic.name)
         self._key_of = aggregate.key_of
+        self._persons = PersonKeys.of(hub)
 
     def write(
         self, commands: Sequence[Event], headers: Sequence[Headers], now_ms: int
@@ -71,4 +73,7 @@ class CommandWriter:
 
     def _of_type(self, command_type: type[Event], commands: Sequence[Event]) -> BytesColumn:
         name = RecordSchema.of(command_type).name
-        return self._values.encode(command_type.to_frame(commands), name=name)
+        frame = self._persons.seal(
+            command_type.to_frame(commands), RecordSchema.of(command_type).marks
+        )
+        return self._values.encode(frame, name=name)

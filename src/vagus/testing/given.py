@@ -8,6 +8,7 @@ import polars as pl
 
 from vagus.errors import DeclarationError
 from vagus.hub import TopicPartition
+from vagus.hub.personkeys import PersonKeys
 from vagus.runtime.frame import KEY, SEQ, TIME, TIME_TYPE, TOMBSTONE
 from vagus.runtime.topic import TopicCodec
 from vagus.services.refusal import Refused
@@ -191,7 +192,11 @@ def _begin_with(
     topic = aggregate.state_topic
     harness.hub.create_topic(topic.name, aggregate.command_topic.config)
     row = pl.DataFrame(
-        {KEY: [key], "version": [version], "state": [aggregate.form.dump(state)]}
+        {
+            KEY: [key],
+            "version": [version],
+            "state": [aggregate.form.dump(state, PersonKeys.of(harness.hub))],
+        }
     ).with_columns(
         pl.lit(0, pl.UInt32).alias(SEQ),
         pl.lit(0).cast(TIME_TYPE).alias(TIME),

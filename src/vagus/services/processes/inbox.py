@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from vagus.errors import DeclarationError, nearest
 from vagus.events import Field, RecordSchema
+from vagus.events.personalmodel import personal_fields
 from vagus.runtime.frame import KEY, SYSTEM, TOMBSTONE
+from vagus.streams.fields import marks_read
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     from vagus.runtime.batch import Batch
     from vagus.streams import Stream
 
-__all__ = ["ENVELOPE", "Enveloping", "key_field"]
+__all__ = ["ENVELOPE", "Enveloping", "from_body", "key_field", "to_body"]
 
 ENVELOPE = (
     Field.of("type", pl.String(), nullable=False),
@@ -47,13 +50,27 @@ def key_field(stream: Stream, name: str, where: str) -> Field:
 def check_json(event_types: Sequence[type[Event]], where: str) -> None:
     """Raise DeclarationError for events that JSON can't hold: those with bytes."""
     for event_type in event_types:
-        for field in RecordSchema.of(event_type).fields.values():
+        for field in RecordSchema.of(event_type).plain.fields.values():
             if "Binary" in str(field.dtype):
                 raise DeclarationError(
                     f"expected no bytes, got the field {event_type.__name__}.{field.name}",
                     where=where,
                     hint="carry it as text, or leave it out with map_events before",
                 )
+
+
+def to_body(event: Event, batch: Batch) -> str:
+    """An event as JSON, personal fields encrypted."""
+    fields = personal_fields(type(event))
+    text = event.model_dump_json()
+    return json.dumps(batch.persons.seal_object(json.loads(text), fields)) if fields else text
+
+
+def from_body(kind: type[Event], body: str, batch: Batch) -> Event:
+    """The event that was written so. Raises DecodeError, and what pydantic raises."""
+    if fields := personal_fields(kind):
+        body = json.dumps(batch.persons.open_object(json.loads(body), fields))
+    return kind.model_validate_json(body)
 
 
 class Enveloping:
@@ -64,11 +81,12 @@ class Enveloping:
     ) -> None:
         self._name, self._reader, self._key = name, reader, key
         self._dtype, self._empty = dtype, empty
+        self._marks = marks_read(reader)
 
     def __call__(self, inputs: Sequence[pl.DataFrame], batch: Batch) -> pl.DataFrame:
         frame = inputs[0]
         ours = ~pl.col(TOMBSTONE) & pl.col(self._key).is_not_null()
-        frame = frame.filter(ours)
+        frame = batch.opened(self._name, frame.filter(ours), self._marks)
         if not frame.height:
             return self._empty
         events = self._reader.from_frame(frame)
@@ -77,7 +95,7 @@ class Enveloping:
             .with_columns(
                 frame[self._key].cast(self._dtype).alias(KEY),
                 pl.Series("type", [type(event).__name__ for event in events]),
-                pl.Series("body", [event.model_dump_json() for event in events]),
+                pl.Series("body", [to_body(event, batch) for event in events]),
             )
             .select(self._empty.columns)
         )

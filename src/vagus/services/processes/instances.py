@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from vagus.hub.personkeys import PersonKeys
 from vagus.runtime.frame import KEY, TIME
 from vagus.runtime.replica import Replica
 from vagus.services.processes.instance import Row
@@ -77,7 +78,7 @@ def instances(
         rows = replica.store.rows().sort(TIME).rows(named=True)
     finally:
         replica.close()
-    found = [_instance(process, row) for row in rows]
+    found = [_instance(process, row, PersonKeys.of(hub)) for row in rows]
     if stuck_for is None:
         return found
     oldest = datetime.fromtimestamp(clock() - duration_ms(stuck_for) / 1000, UTC)
@@ -88,12 +89,12 @@ def instances(
     ]
 
 
-def _instance(process: ProcessType, row: dict[str, Any]) -> Instance:
+def _instance(process: ProcessType, row: dict[str, Any], keys: PersonKeys) -> Instance:
     kept = Row.of(row)
     timers = [timer.due_ms for timer in kept.timers]
     return Instance(
         key=row[KEY],
-        state=process.form.load(kept.state),
+        state=process.form.load(kept.state, keys),
         changed_at=row[TIME],
         next_timer=datetime.fromtimestamp(min(timers) / 1000, UTC) if timers else None,
         error=kept.error,

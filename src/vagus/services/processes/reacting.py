@@ -16,6 +16,7 @@ from vagus.hub import FetchedRecords, TopicPartition
 from vagus.runtime.batch import Origins
 from vagus.runtime.frame import KEY, SEQ, TIME, TIME_TYPE, TOMBSTONE
 from vagus.services.processes.effects import After, Cancel, Done
+from vagus.services.processes.inbox import from_body, to_body
 from vagus.services.processes.instance import Row, Timer
 
 if TYPE_CHECKING:
@@ -181,8 +182,9 @@ class Reacting:
                 where=self._name,
                 hint="the process no longer hears of this class: name it in on= or timers=",
             )
-        event = kind.model_validate_json(heard.body)
-        state = self._of.initial() if row is None else self._of.form.load(row.state)
+        event = from_body(kind, heard.body, batch)
+        form, persons = self._of.form, batch.persons
+        state = self._of.initial() if row is None else form.load(row.state, persons)
         timers = {} if row is None else {timer.name: timer for timer in row.timers}
         sent: list[tuple[str, Event]] = []
         over = False
@@ -195,8 +197,8 @@ class Reacting:
                 over = True
             else:
                 sent.append((self._target(effect), effect))
-        text = self._of.form.dump(state)
-        if row is None and not timers and text == self._of.form.dump(self._of.initial()):
+        text = form.dump(state, persons)
+        if row is None and not timers and text == form.dump(self._of.initial(), persons):
             over = True  # nothing has begun
         return None if over else Row(text, list(timers.values())), sent
 
@@ -213,7 +215,7 @@ class Reacting:
             effect.name,
             batch.now_ms + effect.delay_ms,
             name,
-            effect.event.model_dump_json(),
+            to_body(effect.event, batch),
             [(header, value.decode(errors="replace")) for header, value in cause.headers],
             cause.partition,
             cause.offset,
@@ -243,7 +245,7 @@ class Reacting:
         """Set an event apart, and hold up its process."""
         batch.fail(heard.seq, self._name, error, tries=tries)
         if row is None:
-            row = Row(self._of.form.dump(self._of.initial()), [])
+            row = Row(self._of.form.dump(self._of.initial(), batch.persons), [])
         if not row.held or not batch.replay:
             text = f"{type(error).__name__}: {error}"
             row = Row(row.state, row.timers, row.error or text, row.held + 1)
@@ -290,7 +292,7 @@ def _listed(result: Any) -> Iterable[Any]:
 
 def _framed(topic: Topic, sent: list[tuple[int, Event]], batch: Batch) -> pl.DataFrame:
     """Events as a frame of their topic."""
-    frame = topic.frame([event for _, event in sent])
+    frame = batch.sealed(topic.frame([event for _, event in sent]), topic.marks)
     now = pl.lit(batch.now_ms).cast(TIME_TYPE)
     moment = now if topic.time is None else pl.col(topic.time).cast(TIME_TYPE)
     assert topic.key is not None
