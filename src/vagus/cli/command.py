@@ -36,6 +36,7 @@ from vagus.cli import (
     registry,
     run,
     schema,
+    serve,
     topic,
     trace,
 )
@@ -94,6 +95,7 @@ run.add_to(root)
 produce.add_to(root)
 consume.add_to(root)
 forget.add_to(root)
+serve.add_to(root)
 trace.add_to(root)
 for part in (topic.app, group.app, schema.app, registry.app, deadletters.app, hub.app, demo.app):
     root.add_typer(part)

@@ -1,9 +1,11 @@
-"""The application's HTTP interface: its tables, its health and its measures."""
+"""What applications answer over HTTP: commands, queries, tables, health and measures."""
 
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -21,6 +23,7 @@ from vagus.streams import View, ViewNotReady
 
 if TYPE_CHECKING:
     from vagus.serve.measures import Measures
+    from vagus.services import ServiceClient
     from vagus.services.views import Queries
 
 _JSON = "application/json"
@@ -28,39 +31,67 @@ _JSON = "application/json"
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def create_api(
-    app: str,
-    views: Sequence[View],
-    *,
-    counts: Measures,
-    ready: Callable[[], bool],
-    queries: Queries | None = None,
-) -> FastAPI:
-    """The interface of the application called `app`.
+@dataclass(frozen=True)
+class Shown:
+    """An application as it is shown: its tables, its views of events, its measures.
 
     `ready` says whether its workers have their partitions and state; the views know of themselves.
-    `queries` are its views of events, if it is a service that has some.
     """
+
+    name: str
+    views: Sequence[View]
+    counts: Measures
+    ready: Callable[[], bool]
+    queries: Queries | None = None
+
+
+def create_api(
+    title: str, shown: Sequence[Shown], clients: Sequence[ServiceClient] = ()
+) -> FastAPI:
+    """The interface of some applications, and of those services that `clients` send commands to.
+
+    Raises VagusError where two of them have tables, views or commands of one name.
+    """
+    names = ", ".join(repr(one.name) for one in shown)
+    tags = ["commands"] if clients else []
+    tags += ["queries"] if any(one.queries is not None for one in shown) else []
     api = FastAPI(
-        title=app,
+        title=title,
         version=version("vagus"),
-        description=f"Tables, health and measures of the application {app!r}.",
-        openapi_tags=[{"name": "views"}, {"name": "operation"}],
+        description=f"Tables, health and measures of {names}.",
+        openapi_tags=[{"name": tag} for tag in (*tags, "views", "operation")],
     )
     api.exception_handler(Problem)(_on_problem)
     api.exception_handler(VagusError)(_on_error)
     api.exception_handler(HTTPException)(_on_http)
     api.exception_handler(Exception)(_on_failure)
-    _add_operation(api, views, counts, ready, queries)
+    if clients:
+        from vagus.serve.commands import add_commands
+
+        add_commands(api, clients)
+    _add_operation(api, shown)
+    views = [view for one in shown for view in one.views]
+    _check_names([view.name for view in views], "tables")
     _add_list(api, views)
     for view in views:
         _add_view(api, view)
     _add_unknown(api, [view.name for view in views])
-    if queries is not None:
+    queries = [one.queries for one in shown if one.queries is not None]
+    if queries:
         from vagus.serve.queries import add_queries
 
+        _check_names([name for each in queries for name in each], "views")
         add_queries(api, queries)
     return api
+
+
+def _check_names(names: Sequence[str], what: str) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise VagusError(
+            f"two applications have {what} called {', '.join(map(repr, twice))}",
+            hint="serve them at different addresses, or rename one",
+        )
 
 
 # Views
@@ -212,39 +243,21 @@ def _add_unknown(api: FastAPI, names: list[str]) -> None:
 # Operation
 
 
-def _add_operation(
-    api: FastAPI,
-    views: Sequence[View],
-    counts: Measures,
-    ready: Callable[[], bool],
-    queries: Queries | None,
-) -> None:
+def _add_operation(api: FastAPI, shown: Sequence[Shown]) -> None:
     async def live(_request: Request) -> Response:
         return _json({"live": True})
 
     def is_ready(_request: Request) -> Response:
-        workers = ready()
-        state: dict[str, Any] = {
-            "workers": workers,
-            "views": {view.name: view.ready for view in views},
-        }
-        errors = {view.name: str(view.error) for view in views if view.error is not None}
-        whole = workers and all(view.ready for view in views)
-        if queries is not None:
-            state["queries"] = {view.name: view.ready for view in queries.values()}
-            errors |= {name: str(error) for name, error in queries.errors().items()}
-            whole = whole and all(view.ready for view in queries.values())
+        states = {one.name: _state(one) for one in shown}
+        whole = all(state.pop("ready") for state in states.values())
+        said = states[shown[0].name] if len(shown) == 1 else {"applications": states}
         if not whole:
             raise Problem(
-                503,
-                "not-ready",
-                "the application is starting, or can't keep up",
-                more={**state, "errors": errors},
+                503, "not-ready", "the application is starting, or can't keep up", more=said
             )
-        return _json({"ready": True, **state})
-
-    def measured(_request: Request) -> Response:
-        return Response(counts.text(), media_type=measures.MEDIA_TYPE)
+        if len(shown) == 1:
+            said.pop("errors")
+        return _json({"ready": True, **said})
 
     about = {"type": "object"}
     for path, handler, summary in (
@@ -252,12 +265,37 @@ def _add_operation(
         ("/health/ready", _in_thread(is_ready), "Whether workers and views are at work"),
     ):
         _add(api, path, handler, summary, about, (), tag="operation")
+    for one in shown:
+        path = "/metrics" if len(shown) == 1 else f"/metrics/{one.name}"
+        _add_measures(api, path, one.counts)
+
+
+def _state(one: Shown) -> dict[str, Any]:
+    """How an application is."""
+    workers = one.ready()
+    state: dict[str, Any] = {
+        "workers": workers,
+        "views": {view.name: view.ready for view in one.views},
+    }
+    errors = {view.name: str(view.error) for view in one.views if view.error is not None}
+    whole = workers and all(view.ready for view in one.views)
+    if one.queries is not None:
+        state["queries"] = {view.name: view.ready for view in one.queries.values()}
+        errors |= {name: str(error) for name, error in one.queries.errors().items()}
+        whole = whole and all(view.ready for view in one.queries.values())
+    return {**state, "errors": errors, "ready": whole}
+
+
+def _add_measures(api: FastAPI, path: str, counts: Measures) -> None:
+    def measured(_request: Request) -> Response:
+        return Response(counts.text(), media_type=measures.MEDIA_TYPE)
+
     api.add_api_route(
-        "/metrics",
+        path,
         _in_thread(measured),
         summary="All measures, for Prometheus",
         tags=["operation"],
-        operation_id="metrics",
+        operation_id=path.strip("/").replace("/", "-"),
         response_class=Response,
         responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     )

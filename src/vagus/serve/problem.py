@@ -38,6 +38,18 @@ _TITLES = {
     "expired-token": "An expired token",
     "view-behind": "The view is behind",
     "view-stopped": "The view has stopped",
+    "unknown-command": "No such command",
+    "wrong-command": "Not such a command",
+    "not-json": "Not JSON",
+    "wrong-type": "Not JSON",
+    "too-large": "Too large",
+    "refused": "Refused",
+    "command-failed": "The command failed",
+    "timed-out": "No answer in time",
+    "overloaded": "Too much at once",
+    "unauthenticated": "Who is it?",
+    "forbidden": "Not allowed",
+    "no-provider": "The identity provider doesn't answer",
     "wrong-method": "Wrong method",
     "not-ready": "Not ready",
     "failed": "Failed",
@@ -70,5 +82,7 @@ class Problem(Exception):
 
     def response(self) -> Response:
         """The answer."""
-        headers = {"Retry-After": "1"} if self.status == 503 else None
+        headers = {"Retry-After": "1"} if self.status in (429, 503) else {}
+        if self.status == 401:
+            headers["WWW-Authenticate"] = "Bearer"
         return Response(to_json(self.body), self.status, headers, MEDIA_TYPE)

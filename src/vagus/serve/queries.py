@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -41,12 +41,15 @@ _ASKED = ("sort", "search", "limit", "after")
 _TOKEN = ("token", "wait_s")
 
 
-def add_queries(api: FastAPI, queries: Queries, *, heartbeat_s: float = HEARTBEAT_S) -> None:
-    """Add `GET /queries/...` for all views of a service. `Problem`s are to be handled by `api`."""
-    _add_list(api, queries)
-    for view in queries.values():
-        _add_view(api, queries, view, heartbeat_s)
-    _add_unknown(api, queries)
+def add_queries(
+    api: FastAPI, several: Sequence[Queries], *, heartbeat_s: float = HEARTBEAT_S
+) -> None:
+    """Add `GET /queries/...` for all views of some services. `api` is to handle `Problem`s."""
+    _add_list(api, several)
+    for queries in several:
+        for view in queries.values():
+            _add_view(api, queries, view, heartbeat_s)
+    _add_unknown(api, several)
 
 
 def problem_of(error: VagusError) -> Problem:
@@ -246,7 +249,7 @@ def _event(kind: str, data: Any, place: str | None = None) -> bytes:
 # All views
 
 
-def _add_list(api: FastAPI, queries: Queries) -> None:
+def _add_list(api: FastAPI, several: Sequence[Queries]) -> None:
     def described(view: ServiceView) -> dict[str, Any]:
         status = view.status()
         found: dict[str, Any] = {
@@ -264,10 +267,11 @@ def _add_list(api: FastAPI, queries: Queries) -> None:
             found["building"] = dict(zip(("done", "total"), status.building, strict=True))
         return found
 
+    def all_described() -> list[dict[str, Any]]:
+        return [described(view) for queries in several for view in queries.values()]
+
     async def all_views(_request: Request) -> Response:
-        return _json(
-            await run_in_threadpool(lambda: {"views": [described(v) for v in queries.values()]})
-        )
+        return _json({"views": await run_in_threadpool(all_described)})
 
     api.add_api_route(
         "/queries",
@@ -279,11 +283,12 @@ def _add_list(api: FastAPI, queries: Queries) -> None:
     )
 
 
-def _add_unknown(api: FastAPI, queries: Queries) -> None:
+def _add_unknown(api: FastAPI, several: Sequence[Queries]) -> None:
+    known = [name for queries in several for name in queries]
+    services = ", ".join(queries.service.name for queries in several)
+
     async def unknown(request: Request) -> Response:
-        raise problem_of(
-            UnknownView(request.path_params["name"], queries, service=queries.service.name)
-        )
+        raise problem_of(UnknownView(request.path_params["name"], known, service=services))
 
     for path in ("/queries/{name}", "/queries/{name}/{key:path}"):
         api.add_api_route(path, unknown, include_in_schema=False)

@@ -78,7 +78,7 @@ class Server:
         return self
 
     def _begin(self, web: Web, registry: Registry, progress: Progress) -> None:
-        from vagus.serve.api import create_api
+        from vagus.serve.api import Shown, create_api
         from vagus.serve.measures import Measures
 
         views = Views(self.app, self.hub, registry, live=True, progress=progress)
@@ -89,10 +89,8 @@ class Server:
         if self._queries is not None:
             self._queries.follow()
         counts = Measures(self.app, self.hub, followed, self._metrics, self._queries)
-        api = create_api(
-            self.app.name, followed, counts=counts, ready=self._ready, queries=self._queries
-        )
-        web.start(api)
+        shown = Shown(self.app.name, followed, counts, self._ready, self._queries)
+        web.start(create_api(self.app.name, [shown]))
 
     def stop(self) -> None:
         """Finish what is being answered, and stop. May be called twice."""
