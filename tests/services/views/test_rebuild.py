@@ -199,7 +199,9 @@ def test_a_poison_event_fails_the_rebuild_and_the_old_one_goes_on_answering(tmp_
         with followed(Shop().service, hub):
             pass
         with Queries(Shop(poisoned, version=2).service, hub) as queries:
-            with pytest.raises(ViewStopped, match=r"rebuild of view 'orders' stopped.*offset 3\)"):
+            with pytest.raises(
+                ViewStopped, match=r"the build of view 'orders' stopped.*offset 3\)"
+            ):
                 queries.rebuild("orders")
             assert len(queries["orders"]) == 5
             assert "I don't like this one" in str(queries["orders"].status().error)

@@ -63,7 +63,7 @@ class ViewStopped(VagusError):
     ) -> None:
         self.view, self.error = view, error
         self.topic, self.partition, self.offset = topic, partition, offset
-        what = f"the rebuild of view {view!r}" if rebuild else f"view {view!r}"
+        what = f"the build of view {view!r}" if rebuild else f"view {view!r}"
         super().__init__(
             f"{what} stopped: {error}",
             where=f"{topic}, partition {partition}, offset {offset}",

@@ -159,17 +159,18 @@ class Keeper:
 
     def refresh(self) -> bool:
         """Take in what is new, in this thread; whether there was anything."""
-        if self._live is None:
-            if isinstance(self.error, ViewStopped):
-                return False
-            self.open(background=False)
-        assert self._live is not None
+        if self._live is None and isinstance(self.error, ViewStopped):
+            return False
         any_new = False
         try:
-            while (given := self._live.take()) is not None:
-                self._live.process(given)
+            if self._live is None:
+                self.open(background=False)
+            live = self._live
+            assert live is not None
+            while (given := live.take()) is not None:
+                live.process(given)
                 any_new = True
-            self._live.process(None)
+            live.process(None)
         except ViewStopped as error:
             self.error = error
             self._let_go()
