@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 import vagus as vg
-from vagus.errors import Fenced, HubError, VagusError
+from vagus.errors import Fenced, HubError, HubUnavailable, VagusError
 from vagus.hub import Hub, connect
 from vagus.runtime.runner import Runner
 from vagus.runtime.worker import Worker
@@ -171,6 +171,33 @@ def test_a_fenced_worker_has_a_successor(hub, monkeypatch, caplog):
         assert Runner(app, hub, watch=Stopper(done(1_000))).run() == 0
     assert "worker 1 was replaced and joins again: another member has taken over" in caplog.text
     assert copied(app, hub) == 1_000
+
+
+def test_a_worker_whose_hub_fails_while_it_works_tries_again(hub, monkeypatch, caplog):
+    app = weather()
+    send(app, hub, 1_000)
+    commits = iter([False, True])
+    commit = Worker.commit
+
+    def unlucky_once(self: Worker) -> None:
+        if next(commits, False):
+            raise HubUnavailable("no answer")
+        commit(self)
+
+    monkeypatch.setattr(Worker, "commit", unlucky_once)
+    with caplog.at_level(logging.WARNING, logger="vagus"):
+        assert Runner(app, hub, watch=Stopper(done(1_000))).run() == 0
+    assert "worker 1 tries again in 0.5 s: no answer" in caplog.text
+    assert copied(app, hub) == 1_000
+
+
+def test_a_hub_that_fails_before_there_was_any_work_is_an_error(hub, monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise HubUnavailable("no answer")
+
+    monkeypatch.setattr(Worker, "__init__", refuse)
+    with pytest.raises(HubUnavailable):
+        Runner(weather(), hub).run()
 
 
 def test_restoring_is_told_and_logged(hub, caplog):

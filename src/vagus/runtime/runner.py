@@ -23,6 +23,7 @@ from vagus.runtime.station import (
     Counted,
     Ended,
     Failed,
+    Interrupted,
     Logged,
     Note,
     ProcessStation,
@@ -158,6 +159,9 @@ class Runner:
         elif isinstance(what, Replaced):
             self._ready.discard(number)
             log.warning("worker %d was replaced and joins again: %s", number, what.reason)
+        elif isinstance(what, Interrupted):
+            self._ready.discard(number)
+            log.warning("worker %d tries again in %.1f s: %s", number, what.pause_s, what.reason)
         elif isinstance(what, Counted):
             assert isinstance(self.metrics, _Gathered)
             self.metrics.put(number, what.counts)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Protocol
 
-from vagus.errors import Fenced, VagusError
+from vagus.errors import Fenced, HubUnavailable, VagusError
 from vagus.hub import connect, open_registry
 from vagus.runtime.metrics import Metrics
 from vagus.runtime.worker import CommitPoint, Policy, Seams, Worker
@@ -32,6 +32,7 @@ log = logging.getLogger("vagus")
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 _PAUSE_S = 0.5  # before a worker that was replaced joins again
+_PAUSE_MAX_S = 10.0  # before one whose hub goes on failing tries again
 _COUNT_EVERY_S = 1.0
 
 
@@ -68,6 +69,14 @@ class Replaced:
 
 
 @dataclass(frozen=True, slots=True)
+class Interrupted:
+    """The hub let the worker down; it tries again, from the last commit."""
+
+    reason: str
+    pause_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Counted:
     """All that the worker has counted so far."""
 
@@ -95,7 +104,7 @@ class Ended:
     """The worker is gone. The last note of each."""
 
 
-Note = Ready | Restoring | Replaced | Counted | Logged | Failed | Ended
+Note = Ready | Restoring | Replaced | Interrupted | Counted | Logged | Failed | Ended
 
 
 class Station(Protocol):
@@ -153,8 +162,14 @@ def _work(
     stop: _Stop,
     tell: Callable[[Note], None],
 ) -> None:
-    """Run workers one after another until asked to stop: one that is fenced has a successor."""
+    """Run workers one after another until asked to stop.
+
+    One that is fenced has a successor. So has one that the hub let down, if it had been at work:
+    clusters mend themselves. Before that, what is wrong is more likely a mistake, and is raised.
+    """
     ready = False
+    worked = False
+    pause_s = _PAUSE_S
 
     def progress(what: str, done: int, total: int) -> None:
         nonlocal ready
@@ -164,10 +179,12 @@ def _work(
         tell(Restoring(what, done, total))
 
     def at(point: CommitPoint) -> None:
-        nonlocal ready
+        nonlocal ready, worked, pause_s
         if not ready:
-            ready = True
+            ready = worked = True
             tell(Ready())
+        if point == "committed":
+            pause_s = _PAUSE_S
 
     while not stop.asked:
         try:
@@ -188,6 +205,13 @@ def _work(
             ready = False
             tell(Replaced(str(error)))
             stop.wait(_PAUSE_S)
+        except HubUnavailable as error:
+            if not worked:
+                raise
+            ready = False
+            tell(Interrupted(str(error), pause_s))
+            stop.wait(pause_s)
+            pause_s = min(2 * pause_s, _PAUSE_MAX_S)
 
 
 class ThreadStation:
