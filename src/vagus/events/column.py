@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["BytesColumn"]
 
 
+_FEW = 4_096  # values that are quicker put together here than by Polars
+_SMALL_BYTES = 1 << 28
+
+
 class BytesColumn:
     """An immutable column of nullable byte strings, held as a list or as an Arrow array.
 
@@ -149,6 +153,12 @@ def _content_bytes(array: pa.BinaryArray) -> int:
 
 def _from_list(values: list[bytes | None]) -> pa.BinaryArray:
     # `pa.array` would import pandas, where it is installed, to see whether it was given a series.
+    if len(values) <= _FEW and None not in values:
+        ends = np.zeros(len(values) + 1, dtype=np.int32)
+        np.cumsum(np.fromiter(map(len, values), np.int32, len(values)), out=ends[1:])  # type: ignore[arg-type]
+        data = pa.py_buffer(b"".join(values))  # type: ignore[arg-type]
+        if data.size <= _SMALL_BYTES:
+            return pa.Array.from_buffers(pa.binary(), len(values), [None, pa.py_buffer(ends), data])
     array = pl.Series(values, dtype=pl.Binary).to_arrow(compat_level=pl.CompatLevel.oldest())
     try:
         return array.cast(pa.binary())

@@ -18,7 +18,7 @@ import polars as pl
 
 from vagus.runtime.batch import Failure, Origins, origin
 from vagus.runtime.deadletters import REPLAY_APP, REPLAY_STEP
-from vagus.runtime.frame import SEQ, TIME
+from vagus.runtime.frame import SEQ, TIME, milliseconds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -95,7 +95,7 @@ class Intake:
         if read.headers is not None:
             frame = self._sift(read, frame, aside)
         offsets = read.offsets[frame["_row"].to_numpy()]
-        rank = self._rank(partition, offsets, frame[TIME].to_physical().to_numpy())
+        rank = self._rank(partition, offsets, milliseconds(frame[TIME]))
         if len(rank):
             rank = np.maximum(rank, self._high[partition])
             self._high[partition] = int(rank[-1])
@@ -193,7 +193,8 @@ def _merge(
         row_of = np.concatenate(rows)[order]
     frames: dict[str, list[pl.DataFrame]] = {}
     for (piece, _, _), frame, seq in zip(parts, slices, seqs, strict=True):
-        numbered = frame.drop("_row").with_columns(pl.Series(SEQ, seq))
+        columns = [column for column in frame.get_columns() if column.name != "_row"]
+        numbered = pl.DataFrame([pl.Series(SEQ, seq), *columns])
         frames.setdefault(piece.read.partition.topic, []).append(numbered)
     merged = {
         topic: pieces[0] if len(pieces) == 1 else pl.concat(pieces).sort(SEQ)

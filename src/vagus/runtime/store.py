@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from vagus.runtime.frame import KEY, TIME, TIME_TYPE, TOMBSTONE
+from vagus.runtime.frame import KEY, TIME, TIME_TYPE, TOMBSTONE, milliseconds
 from vagus.runtime.topic import WINDOW_START
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ FOUND = "_found"
 _MERGE = 4  # segments of like size that are merged into one
 _ROW_BITS = 32
 _SAMPLE = 64  # keys looked for to tell whether a batch is of new ones
+_FEW = 1_024  # keys that are quickly seen to differ
 _SLACK = 4_096  # dead slots or rows that are never worth a clean-up
 
 
@@ -100,7 +101,7 @@ class Store:
         The last row of a key wins.
         """
         if rows.height:
-            self._staged.append(rows.select(*self.schema, TOMBSTONE))
+            self._staged.append(rows[[*self.schema, TOMBSTONE]])
 
     def flush(self) -> None:
         """Let what was staged take effect."""
@@ -125,7 +126,7 @@ class Store:
         """
         if not changes.height:
             return
-        self.newest_ms = max(self.newest_ms, int(changes[TIME].to_physical().to_numpy().max()))
+        self.newest_ms = max(self.newest_ms, int(milliseconds(changes[TIME]).max()))
         gone = changes[TOMBSTONE]
         if self.retention_ms is not None:
             old = changes[TIME].to_physical() < self.newest_ms - self.retention_ms
@@ -136,7 +137,7 @@ class Store:
             self._delete(changes.filter(gone))
             changes = changes.filter(~gone)
         if changes.height:
-            self._write(changes.select(self.schema.names()))
+            self._write(changes[self.schema.names()])
         if self.retention_ms is not None:
             self._drop_old(self.retention_ms)
         self._tidy()
@@ -345,4 +346,7 @@ def _slots_of(known: dict[Any, int], keys: list[Any]) -> NDArray[np.int64]:
 
 def _latest(changes: list[pl.DataFrame], place: list[str]) -> pl.DataFrame:
     frame = pl.concat(changes) if len(changes) > 1 else changes[0]
+    few = place == [KEY] and frame.height <= _FEW
+    if few and len(set(frame[KEY].to_list())) == frame.height:
+        return frame
     return frame.unique(place, keep="last", maintain_order=True)

@@ -74,7 +74,7 @@ class Task:
             if isinstance(node, Source):
                 frame = frames.get(node.topic.name)
                 empty = self._empty[node.name]
-                done[node.name] = empty if frame is None else frame.select(empty.columns)
+                done[node.name] = empty if frame is None else frame[empty.columns]
             elif isinstance(node, Step):
                 inputs = [done.get(p.name, self._empty[p.name]) for p in node.parents]
                 busy = (

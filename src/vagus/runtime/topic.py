@@ -19,7 +19,16 @@ from vagus.events import (
     partitions_for,
 )
 from vagus.hub import FetchedRecords, Records, TopicConfig
-from vagus.runtime.frame import KEY, SYSTEM, TIME, TIME_TYPE, TOMBSTONE, empty_frame
+from vagus.runtime.frame import (
+    KEY,
+    SYSTEM,
+    TIME,
+    TIME_TYPE,
+    TOMBSTONE,
+    constant,
+    empty_frame,
+    milliseconds,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -154,7 +163,7 @@ class TopicCodec:
                 how="diagonal",
             ).sort("_row")
         else:
-            frame = frame.with_columns(pl.lit(False).alias(TOMBSTONE))
+            frame = frame.hstack([constant(TOMBSTONE, False, pl.Boolean(), frame.height)])
         whole = frame.height == len(records)
 
         keys, starts = records.keys, None
@@ -171,18 +180,20 @@ class TopicCodec:
         if starts is not None:
             start = pl.Series(WINDOW_START, starts).cast(TIME_TYPE)
             system.append(start if whole else start.gather(frame["_row"]))
-        frame = frame.with_columns(system)
-        if self.topic.time is not None:
+        if self.topic.time is not None and not len(decoded.tombstones):
+            system[1] = frame[self.topic.time].cast(TIME_TYPE).alias(TIME)
+        if starts is not None and WINDOW_START in frame.columns:
+            frame = frame.drop(WINDOW_START)
+        frame = frame.hstack(system)
+        if self.topic.time is not None and len(decoded.tombstones):
             frame = frame.with_columns(
                 pl.when(pl.col(TOMBSTONE))
                 .then(pl.col(TIME))
                 .otherwise(pl.col(self.topic.time).cast(TIME_TYPE))
                 .alias(TIME)
-                if len(decoded.tombstones)
-                else pl.col(self.topic.time).cast(TIME_TYPE).alias(TIME)
             )
         failures = [*decoded.errors, *failures]
-        if frame[TIME].null_count() or (frame[TIME].to_physical() < 0).any():
+        if (milliseconds(frame[TIME]) < 0).any():  # or null
             failures += self._untimed(frame, records)
         if failures:
             bad = pl.Series(sorted({failure.row for failure in failures}), dtype=pl.UInt32)
@@ -210,6 +221,9 @@ class TopicCodec:
         if not frame.height:
             return []
         keys = self._keys.encode(frame[KEY])
+        if partition_count == 1:
+            records = self._records(frame, keys)
+            return [(0, records, np.arange(len(records), dtype=np.uint32))]
         partitions = partitions_for(keys, partition_count)
         if keys.null_count:
             partitions = np.where(partitions < 0, unkeyed_partition % partition_count, partitions)
@@ -232,7 +246,7 @@ class TopicCodec:
             values = self._values.encode(frame)
         if self.topic.windowed:
             keys = _join_windowed(keys, frame[WINDOW_START])
-        return Records(keys, values, frame[TIME].to_physical().to_numpy())
+        return Records(keys, values, milliseconds(frame[TIME]))
 
 
 def _by_partition(

@@ -476,13 +476,7 @@ def _with_headers(
     if not same_event:
         if batch.spans is not None:
             headers = batch.spans.within(headers, seqs)
-        headers = [_effect(of) for of in headers]
+        headers = Metadata.effects(headers)
     if not any(headers):
         return records
     return Records(records.keys, records.values, records.timestamps, headers)
-
-
-def _effect(cause: tuple[tuple[str, bytes], ...]) -> tuple[tuple[str, bytes], ...]:
-    """The headers of an event that came of one with these headers."""
-    metadata = Metadata.from_headers(cause)
-    return metadata.caused().to_headers() if metadata != Metadata() else ()

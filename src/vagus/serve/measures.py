@@ -32,6 +32,8 @@ COUNTERS: dict[str, tuple[str, str]] = {
     "records_dropped": ("step", "Records left out by a step, for want of a key."),
     "records_late": ("step", "Records that came too late for a window of a step."),
     "table_records_unreadable": ("topic", "Records of a table that could not be read."),
+    "commands_accepted": ("aggregate", "Commands that were accepted."),
+    "commands_refused": ("aggregate", "Commands that were refused."),
     "dead_letters": ("step", "Events that a step could not process."),
     "commits": ("app", "Commits."),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -20,6 +21,8 @@ from vagus.services.snapshot import SnapshotForm
 from vagus.streams.fields import record_name
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from vagus.events import Event
     from vagus.services.decider import Decider
     from vagus.services.service import Service
@@ -92,6 +95,8 @@ class AggregateType:
         self.commands, self.events = commands, events
         self.command_topic: Topic = service.topics[commands.base]
         self.event_topic: Topic = service.topics[events.base]
+        self.key_of = _key_of(key, (*commands.event_types, *events.event_types))
+        self._known = frozenset(events.event_types)
         self.form = SnapshotForm(decider.initial, f"aggregate {name!r}")
         self.keep_s = keep_s
         for command_type in commands.event_types:
@@ -137,13 +142,6 @@ class AggregateType:
         """What makes events of the frames of the event topic: `from_frame`."""
         return reader_of(self.event_types)
 
-    def key_of(self, event: Event) -> Any:
-        """The key of a command or an event, as it stands in frames."""
-        value = getattr(event, self.key)
-        if isinstance(value, Enum):
-            return value.value
-        return str(value) if isinstance(value, UUID) else value
-
     def judge(self, command: Event, state: Any) -> tuple[list[Event], Any]:
         """The events that come of a command, and the state after them.
 
@@ -153,7 +151,7 @@ class AggregateType:
         events = self.decider.events(command, state)
         key = self.key_of(command)
         for event in events:
-            if type(event) not in self.event_types:
+            if type(event) not in self._known:
                 wanted = " or ".join(known.__name__ for known in self.event_types)
                 raise EncodeError(
                     f"expected decide to give {wanted}, got {type(event).__name__}",
@@ -185,7 +183,7 @@ class AggregateType:
             config=TopicConfig(
                 cleanup="compact" if kept_s is None else "compact,delete", retention_s=kept_s
             ),
-            form="avro" if kept_s is None else "json",
+            form="json",
             follows_inputs=True,
         )
 
@@ -218,3 +216,18 @@ class AggregateType:
         """A hint at the command that was meant."""
         names = [known.__name__ for known in self.command_types]
         return nearest(event_type.__name__, names)
+
+
+def _key_of(key: str, event_types: tuple[type[Event], ...]) -> Callable[[Event], Any]:
+    """What gives the key of a command or an event, as it stands in frames."""
+    value_of = attrgetter(key)
+    if all(event_type.model_fields[key].annotation in (str, int) for event_type in event_types):
+        return value_of
+
+    def key_of(event: Event) -> Any:
+        value = value_of(event)
+        if isinstance(value, Enum):
+            return value.value
+        return str(value) if isinstance(value, UUID) else value
+
+    return key_of

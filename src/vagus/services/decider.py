@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from types import GeneratorType
 from typing import Any, Generic, TypeVar
 
 from vagus.errors import DeclarationError
@@ -68,6 +69,12 @@ class Decider(Generic[State]):
     def events(self, command: Any, state: State) -> list[Event]:
         """The events that come of a command. Raises Refused."""
         decided = self.decide(command, state)
+        if type(decided) is GeneratorType:
+            events = list(decided)
+            for event in events:
+                if isinstance(event, Refused):
+                    raise event
+            return events
         if decided is None:
             return []
         if isinstance(decided, Refused):

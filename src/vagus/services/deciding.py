@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
+from pydantic_core import to_json
 
 from vagus.errors import EncodeError, VagusError
 from vagus.events import AvroCodec, KeyCodec, MemoryRegistry, RecordSchema, partitions_for
+from vagus.events.nodes import Scalar, Temporal
 from vagus.hub import Records, TopicPartition
 from vagus.runtime.batch import Answer
-from vagus.runtime.frame import KEY, SEQ, TIME, TIME_TYPE, TOMBSTONE
-from vagus.services.envelope import REPLY_TOPIC, Envelope
+from vagus.runtime.frame import KEY, SEQ, TIME, TOMBSTONE, constant
+from vagus.services.envelope import REPLY_PARTITIONS, REPLY_TOPIC, Envelope
 from vagus.services.memory import AnswerMemory, Remembered, fingerprint
 from vagus.services.outcome import accepted_text, failed_text, refused_text
 from vagus.services.refusal import Conflict, Expired, KeyReused, Refused
@@ -50,7 +52,7 @@ class _Asked:
     unsound: bool = False  # it can't be decided at all
     tries: int = 1
     version: int = 0
-    events: list[Event] = field(default_factory=list)
+    events: Sequence[Event] = ()
     remembered: Remembered | None = None
 
 
@@ -74,7 +76,8 @@ class Deciding:
     def __init__(self, aggregate: AggregateType, states: Store, answers: Store) -> None:
         self._of = aggregate
         self._name = f"{aggregate.name}.decide"
-        self._states = states
+        self._restored = states
+        self._texts: dict[Any, tuple[int, str]] = {}  # what has changed since
         self._persons: PersonSession
         self._live: OrderedDict[Any, tuple[int, Any]] = OrderedDict()
         self._memory = AnswerMemory(answers, int(aggregate.keep_s * 1000))
@@ -85,6 +88,9 @@ class Deciding:
         # Only to see that events can be written: the ids of schemas don't matter there.
         events = aggregate.event_topic
         self._trial = AvroCodec(events.schemas, MemoryRegistry(), events.name)
+        self._plain = {
+            one: plain for one in aggregate.event_types if (plain := _plain_columns(one))
+        }
 
     def __call__(self, inputs: Sequence[pl.DataFrame], batch: Batch) -> pl.DataFrame:
         self._persons = batch.persons
@@ -113,12 +119,13 @@ class Deciding:
 
     def _sound(self, frame: pl.DataFrame, batch: Batch) -> pl.DataFrame:
         """The commands that have a key, and are in its partition."""
-        wrong = frame[TOMBSTONE] | frame[KEY].is_null()
+        elsewhere = np.zeros(frame.height, dtype=bool)
         if batch.partitions > 1:
             here = partitions_for(self._keys.encode(frame[KEY]), batch.partitions)
-            wrong |= pl.Series(here != batch.partition)
-        if not wrong.any():
+            elsewhere = here != batch.partition
+        if not frame[TOMBSTONE].any() and not frame[KEY].null_count() and not elsewhere.any():
             return frame
+        wrong = frame[TOMBSTONE] | frame[KEY].is_null() | pl.Series(elsewhere)
         for seq in frame.filter(wrong)[SEQ].to_list():
             error = VagusError(
                 "expected a command with a key, in the partition that the key belongs to",
@@ -162,7 +169,7 @@ class Deciding:
 
     def _decide(self, one: _Asked, turn: _Round, batch: Batch) -> None:
         envelope = one.envelope
-        one.events, one.answer, one.remembered, one.error = [], "", None, None
+        one.events, one.answer, one.remembered, one.error = (), "", None, None
         mark = ""
         if (key := envelope.idempotency_key) is not None:
             mark = fingerprint(one.command)
@@ -202,13 +209,20 @@ class Deciding:
         """The version and state of an aggregate as of the last batch."""
         cell = self._live.get(key)
         if cell is None:
-            rows = self._states.rows_of(key)
-            if not rows:
+            stored = self._stored(key)
+            if stored is None:
                 return 0, self._of.decider.initial()
-            row = dict(zip(self._states.schema, rows[0], strict=True))
-            cell = row["version"], self._of.form.load(row["state"], self._persons)
+            cell = stored[0], self._of.form.load(stored[1], self._persons)
             self._keep(key, cell)
         return cell
+
+    def _stored(self, key: Any) -> tuple[int, str] | None:
+        """The version of an aggregate, and its state as text."""
+        changed = self._texts.get(key)
+        if changed is None and (rows := self._restored.rows_of(key)):
+            row = dict(zip(self._restored.schema, rows[0], strict=True))
+            return row["version"], row["state"]
+        return changed
 
     def _keep(self, key: Any, cell: tuple[int, Any]) -> None:
         self._live[key] = cell
@@ -225,35 +239,39 @@ class Deciding:
         if not having:
             return
         made = self._columns([event for one in having for event in one.events])
-        rows = np.repeat([one.row for one in having], [len(one.events) for one in having])
-        turn.frame = commands[[SEQ, KEY, TIME, TOMBSTONE]][rows].hstack(made)
+        rows = [one.row for one in having for _ in one.events]
+        system = commands[[SEQ, KEY, TIME, TOMBSTONE]]
+        if rows != list(range(commands.height)):
+            system = system[rows]
+        turn.frame = system.hstack(made)
 
     def _columns(self, events: list[Event]) -> pl.DataFrame:
         """The events in the columns of their topic. Raises EncodeError if one can't be written."""
         topic = self._of.event_topic
         types = {type(event): None for event in events}
         several = len(topic.schemas) > 1
-        parts, places = [], []
+        parts, places, sure = [], [], True
         for event_type in types:
             at = [n for n, event in enumerate(events) if type(event) is event_type]
             part = event_type.to_frame([events[n] for n in at])
+            columns = self._plain.get(event_type)
+            sure = sure and columns is not None and not any(part[n].null_count() for n in columns)
             part = self._persons.seal(part, RecordSchema.of(event_type).marks)
             if several:
-                name = pl.Series("_type", [event_type.__name__], pl.String)
-                part = part.hstack([name.new_from_index(0, len(at))])
+                name = constant("_type", event_type.__name__, pl.String(), len(at))
+                part = part.hstack([name])
             parts.append(part)
             places += at
         made = parts[0]
         if len(parts) > 1:
             made = pl.concat(parts, how="diagonal")[np.argsort(places)]
         found = [
-            made[name]
-            if name in made.columns
-            else pl.Series(name, [None], dtype).new_from_index(0, made.height)
+            made[name] if name in made.columns else constant(name, None, dtype, made.height)
             for name, dtype in topic.columns.items()
         ]
         whole = pl.DataFrame(found) if found else pl.DataFrame(height=len(events))
-        self._trial.encode(whole)
+        if not sure:
+            self._trial.encode(whole)
         return whole
 
     def _take_effect(
@@ -261,24 +279,13 @@ class Deciding:
     ) -> None:
         for key, cell in turn.cells.items():
             self._keep(key, cell)
-        if turn.cells:
-            changed = {
-                KEY: list(turn.cells),
-                "version": [version for version, _ in turn.cells.values()],
-                "state": list(turn.texts.values()),
-            }
-            self._states.stage(
-                pl.DataFrame(changed, schema_overrides={KEY: self._keys.dtype}).with_columns(
-                    pl.lit(batch.now_ms).cast(TIME_TYPE).alias(TIME),
-                    pl.lit(False).alias(TOMBSTONE),
-                )
-            )
+            self._texts[key] = cell[0], turn.texts[key]
         self._memory.add(turn.fresh)
         seqs = frame[SEQ].to_list()
         accepted = refused = 0
         for one in asked:
             if one.error is not None:
-                one.events = []
+                one.events = ()
                 one.answer = failed_text(one.error)
                 batch.fail(seqs[one.row], self._name, one.error, tries=one.tries)
             elif one.answer == "":
@@ -287,56 +294,86 @@ class Deciding:
                 refused += 1
         batch.metrics.add("commands_accepted", self._of.name, accepted)
         batch.metrics.add("commands_refused", self._of.name, refused)
-        if any(one.envelope.request is not None or one.remembered is not None for one in asked):
-            batch.urgent = True
-            replies = _Replies(self._of, batch.partition, batch.now_ms)
-            batch.answers.append(
-                Answer(self._of.event_topic.name, lambda offsets: replies.write(asked, offsets))
-            )
+        waited = any(
+            one.envelope.request is not None or one.remembered is not None for one in asked
+        )
+        if waited or turn.cells:
+            batch.urgent = batch.urgent or waited
+            outcome = _Written(self._of, asked, turn, batch.partition, batch.now_ms)
+            batch.answers.append(Answer(self._of.event_topic.name, outcome.records))
+
+
+_Columns = tuple[list[bytes | None], list[bytes | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What is written of a batch besides its events: states, replies, answers that are kept."""
+
+    aggregate: AggregateType
+    asked: list[_Asked]
+    turn: _Round
+    partition: int
+    now_ms: int
+
+    def records(self, offsets: NDArray[np.int64]) -> list[tuple[TopicPartition, Records]]:
+        """The records, now that it is known where the events lie."""
+        replies: list[_Columns] = [([], []) for _ in range(REPLY_PARTITIONS)]
+        answers: _Columns = [], []
+        places: list[int] = offsets.tolist()
+        topic, at = self.aggregate.event_topic.name, 0
+        for one in self.asked:
+            text = one.answer.text if isinstance(one.answer, Remembered) else one.answer
+            if not text:
+                end = at + len(one.events)
+                names = [type(event).__name__ for event in one.events]
+                text = accepted_text(topic, self.partition, one.version, names, places[at:end])
+                at = end
+            if one.remembered is not None:
+                one.remembered.text = text
+                answers[0].append((one.envelope.idempotency_key or "").encode())
+                answers[1].append(one.remembered.to_value())
+            if one.envelope.request is not None:
+                keys, values = replies[one.envelope.reply_partition]
+                keys.append(one.envelope.request)
+                values.append(text.encode())
+        found = [
+            (TopicPartition(self.aggregate.state_topic.name, self.partition), self._states()),
+            (TopicPartition(self.aggregate.answer_topic.name, self.partition), answers),
+        ]
+        for number, columns in enumerate(replies):
+            found.append((TopicPartition(REPLY_TOPIC, number), columns))
+        return [
+            (to, Records.of(keys, values, [self.now_ms] * len(keys)))
+            for to, (keys, values) in found
+            if keys
+        ]
+
+    def _states(self) -> _Columns:
+        values: list[bytes | None] = [
+            b'{"version":%d,"state":%s}' % (version, to_json(self.turn.texts[key]))
+            for key, (version, _) in self.turn.cells.items()
+        ]
+        return list(map(key_bytes, self.turn.cells)), values
+
+
+def _plain_columns(event_type: type[Event]) -> list[str]:
+    """The columns of a type whose values can be written whatever they are; none if some can't."""
+    nodes = RecordSchema.of(event_type).nodes
+    plain = all(
+        isinstance(node, Temporal) or (isinstance(node, Scalar) and not node.uuid)
+        for node in nodes.values()
+    )
+    return list(nodes) if plain else []
+
+
+def key_bytes(key: Any) -> bytes:
+    """A key as `KeyCodec` writes it."""
+    if isinstance(key, str):
+        return key.encode()
+    return key.to_bytes(8, "big", signed=True) if isinstance(key, int) else bytes(key)
 
 
 def reader_of(event_types: tuple[type[Event], ...]) -> Any:
     """What makes objects of frames of these types."""
     return event_types[0] if len(event_types) == 1 else Several(event_types)
-
-
-class _Replies:
-    """The replies to the commands of a batch, and the answers that are kept of it."""
-
-    def __init__(self, aggregate: AggregateType, partition: int, now_ms: int) -> None:
-        self._event_topic = aggregate.event_topic.name
-        self._answers = TopicPartition(aggregate.answer_topic.name, partition)
-        self._partition, self._now_ms = partition, now_ms
-
-    def write(
-        self, asked: list[_Asked], offsets: NDArray[np.int64]
-    ) -> list[tuple[TopicPartition, Records]]:
-        """The records, now that it is known where the events lie."""
-        places: list[int] = offsets.tolist()
-        at = 0
-        found: dict[TopicPartition, tuple[list[bytes | None], list[bytes | None]]] = {}
-        for one in asked:
-            text = one.answer.text if isinstance(one.answer, Remembered) else one.answer
-            if not text:
-                end = at + len(one.events)
-                names = [type(event).__name__ for event in one.events]
-                text = accepted_text(
-                    self._event_topic, self._partition, one.version, names, places[at:end]
-                )
-                at = end
-            if one.remembered is not None:
-                one.remembered.text = text
-                key = one.envelope.idempotency_key
-                assert key is not None
-                kept = found.setdefault(self._answers, ([], []))
-                kept[0].append(key.encode())
-                kept[1].append(one.remembered.to_value())
-            if one.envelope.request is not None:
-                to = TopicPartition(REPLY_TOPIC, one.envelope.reply_partition)
-                keys, values = found.setdefault(to, ([], []))
-                keys.append(one.envelope.request)
-                values.append(text.encode())
-        return [
-            (to, Records.of(keys, values, [self._now_ms] * len(keys)))
-            for to, (keys, values) in found.items()
-        ]

@@ -19,7 +19,7 @@ _VERSION = "vagus-expected-version"
 _DEADLINE = "vagus-deadline"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Envelope:
     """What a command's sender wants of whoever decides it. All optional.
 

@@ -142,12 +142,14 @@ class Several:
 
     def from_frame(self, frame: pl.DataFrame) -> list[Any]:
         """The events, in the order of the rows."""
+        names = frame["_type"].to_list()
+        found = dict.fromkeys(names)
+        if len(found) == 1:
+            return self._types[names[0]].from_frame(frame)
         events: list[Any] = [None] * frame.height
-        for name, event_type in self._types.items():
-            rows = (frame["_type"] == name).arg_true()
-            columns = list(RecordSchema.of(event_type).fields)
-            made = event_type.from_frame(frame.select(columns)[rows])
-            for row, event in zip(rows.to_list(), made, strict=True):
+        for name in found:
+            rows = [row for row, each in enumerate(names) if each == name]
+            for row, event in zip(rows, self._types[name].from_frame(frame[rows]), strict=True):
                 events[row] = event
         return events
 
