@@ -8,15 +8,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.contract.hubs import FileHub, HubUnderTest, MemoryHub
+from tests.contract.hubs import ClusterUnderTest, FileHub, HubUnderTest, MemoryHub
 
 if TYPE_CHECKING:
     from vagus.hub import Hub
 
 
-@pytest.fixture(params=["memory", "file"])
+@pytest.fixture(params=["memory", "file", "kafka"])
 def under_test(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HubUnderTest]:
-    made: HubUnderTest = MemoryHub() if request.param == "memory" else FileHub(tmp_path)
+    made: HubUnderTest
+    if request.param == "memory":
+        made = MemoryHub()
+    elif request.param == "file":
+        made = FileHub(tmp_path)
+    else:
+        made = ClusterUnderTest(request.getfixturevalue("kafka"))
     yield made
     made.close()
 

@@ -10,9 +10,15 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from tests.contract.cluster import clean, expel
 from vagus.hub import Hub, Member, Reader, Records, TopicPartition, connect
+from vagus.hub.kafka.member import KafkaMember
 from vagus.hub.local.member import LocalMember
+
+if TYPE_CHECKING:
+    from tests.kafka.cluster import Cluster
 
 PATIENCE_S = 30.0
 
@@ -74,6 +80,27 @@ class FileHub(HubUnderTest):
             hub.close()
 
 
+class ClusterUnderTest(HubUnderTest):
+    """Kafka: what a test leaves is removed after it."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._hubs: list[Hub] = []
+
+    def connect(self) -> Hub:
+        self._hubs.append(connect(f"kafka://{self._cluster.bootstrap}"))
+        return self._hubs[-1]
+
+    def silence(self, member: Member) -> None:
+        assert isinstance(member, KafkaMember)
+        expel(self._cluster.bootstrap, member.group, member.id)
+
+    def close(self) -> None:
+        for hub in self._hubs:
+            hub.close()
+        clean(self._cluster.bootstrap)
+
+
 def records(
     values: Sequence[bytes | None],
     keys: Sequence[bytes | None] | None = None,
@@ -128,6 +155,7 @@ def settle(members: Sequence[Member], wanted: Iterable[TopicPartition]) -> None:
     What they read meanwhile they will read again.
     """
     partitions = frozenset(wanted)
+    working = min(len(members), len({number for _, number in partitions}))
     calm = 0
     deadline = time.monotonic() + PATIENCE_S
     while calm < 3:
@@ -139,7 +167,8 @@ def settle(members: Sequence[Member], wanted: Iterable[TopicPartition]) -> None:
         after = [member.assignment for member in members]
         whole = frozenset().union(*after) == partitions
         disjoint = sum(map(len, after)) == len(partitions)
-        calm = calm + 1 if before == after and whole and disjoint else 0
+        shared = sum(map(bool, after)) == working
+        calm = calm + 1 if before == after and whole and disjoint and shared else 0
 
 
 def in_thread(work: Callable[[], object]) -> threading.Thread:

@@ -73,7 +73,7 @@ def test_describe_tells_where_partitions_begin_and_end(hub: Hub) -> None:
     first, second = hub.describe_topic("a").partitions
     assert first.end_offset == 0
     assert second.end_offset >= 2
-    assert second.nbytes > 0
+    assert second.nbytes is None or second.nbytes > 0
 
 
 def test_retention_and_cleanup_can_be_altered(hub: Hub) -> None:

@@ -179,12 +179,17 @@ def _counted(partitions: int) -> str:
     return f"{partitions} partition{'s' if partitions != 1 else ''}"
 
 
+def _nbytes(info: TopicInfo) -> int | None:
+    sizes = [part.nbytes for part in info.partitions if part.nbytes is not None]
+    return sum(sizes) if len(sizes) == len(info.partitions) else None
+
+
 def _row(info: TopicInfo) -> dict[str, Any]:
     return {
         "topic": info.name,
         "partitions": len(info.partitions),
         "events": sum(part.end_offset - part.start_offset for part in info.partitions),
-        "bytes": sum(part.nbytes for part in info.partitions),
+        "bytes": _nbytes(info),
         "cleanup": info.config.cleanup,
         "retention_s": info.config.retention_s,
         "retention_bytes": info.config.retention_bytes,

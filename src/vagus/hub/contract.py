@@ -51,12 +51,15 @@ class TopicConfig:
 
 @dataclass(frozen=True, slots=True)
 class PartitionInfo:
-    """Where one partition begins and ends: offsets in [start_offset, end_offset), and its size."""
+    """Where one partition begins and ends, as offsets in [start_offset, end_offset).
+
+    `nbytes` is its size, None where the hub doesn't tell.
+    """
 
     partition: int
     start_offset: int
     end_offset: int
-    nbytes: int
+    nbytes: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +82,13 @@ class MemberInfo:
 
 @dataclass(frozen=True, slots=True)
 class GroupInfo:
-    """A consumer group: its members, and for each partition its position and the topic's end."""
+    """A consumer group: its members, and for each partition its position and the topic's end.
+
+    `generation` is None where the hub doesn't tell.
+    """
 
     name: str
-    generation: int
+    generation: int | None
     members: tuple[MemberInfo, ...]
     positions: Mapping[TopicPartition, int]
     ends: Mapping[TopicPartition, int]

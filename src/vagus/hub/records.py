@@ -38,7 +38,7 @@ class Records:
 
     `keys` and `values` may hold nulls (a null value is a tombstone); `timestamps` are
     milliseconds since 1970 (UTC); `headers`, where there are any, has an entry for each record,
-    each a tuple of (name, bytes) pairs.
+    each a tuple of (name, bytes) pairs; a name is not empty and holds no NUL.
 
     >>> Records.of([b"17"], [b"hello"], timestamps=[1_700_000_000_000])
     Records(1)

@@ -1,0 +1,116 @@
+"""Messages of Kafka's client to columns, and columns to messages.
+
+Kafka's client takes a timestamp of 0 for "now"; so 0 is written as -1, which is Kafka's word for
+"no timestamp", and read back as 0.
+"""
+
+from __future__ import annotations
+
+import time
+from itertools import repeat
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from confluent_kafka import KafkaException, Message
+
+from vagus.errors import HubError
+from vagus.hub.records import BytesColumn, FetchedRecords, Records, TopicPartition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from confluent_kafka import Producer
+
+_FULL_S = 0.1
+_NEW_S = 5.0
+Headers = list[tuple[tuple[str, bytes], ...]]
+
+
+def produce(
+    producer: Producer,
+    partition: TopicPartition,
+    records: Records,
+    on_delivery: Callable[..., None] | None = None,
+) -> None:
+    """Hand records to a producer, waiting while its queue is full.
+
+    `on_delivery` is called for each record with an error, or None, and the message.
+    """
+    send: Callable[..., None] = producer.produce
+    topic, number = partition
+    deadline = time.monotonic() + _NEW_S
+    stamps = (records.timestamps if records.timestamps.all() else _stamps(records)).tolist()
+    headers = records.headers if records.headers is not None else repeat(None)
+    rows = zip(records.keys.to_list(), records.values.to_list(), stamps, headers, strict=False)
+    for key, value, stamp, of in rows:
+        while True:
+            try:
+                if of:
+                    send(topic, value, key, number, on_delivery, None, stamp, list(of))
+                else:
+                    send(topic, value, key, number, on_delivery, None, stamp)
+                break
+            except BufferError:
+                producer.poll(_FULL_S)
+            except ValueError as error:
+                raise HubError(
+                    f"expected names of headers without NUL: {error}", where=f"{topic}[{number}]"
+                ) from None
+            except KafkaException as error:
+                if error.args[0].name() != "_UNKNOWN_PARTITION" or time.monotonic() > deadline:
+                    raise
+                producer.list_topics(topic, timeout=_NEW_S)  # added since it last asked
+
+
+def _stamps(records: Records) -> Any:
+    return np.where(records.timestamps == 0, -1, records.timestamps)
+
+
+def group(messages: Sequence[Message]) -> dict[TopicPartition, list[Message]]:
+    """The messages of each partition, in their order."""
+    found: dict[TopicPartition, list[Message]] = {}
+    numbers: list[Any] = list(map(Message.partition, messages))
+    names: list[Any] = list(map(Message.topic, messages))
+    if numbers.count(numbers[0]) == len(numbers) and names.count(names[0]) == len(names):
+        return {TopicPartition(names[0], numbers[0]): list(messages)}
+    for message, name, number in zip(messages, names, numbers, strict=True):
+        found.setdefault(TopicPartition(name, number), []).append(message)
+    return found
+
+
+def columns(partition: TopicPartition, messages: Sequence[Message]) -> FetchedRecords:
+    """The messages of one partition in columns."""
+    stamps = np.array([stamp for _, stamp in map(Message.timestamp, messages)], dtype=np.int64)
+    offsets = np.array(list(map(Message.offset, messages)), dtype=np.int64)
+    return FetchedRecords(
+        BytesColumn(list(map(Message.key, messages))),
+        BytesColumn(list(map(Message.value, messages))),
+        np.maximum(stamps, 0),
+        _headers(messages),
+        partition=partition,
+        offsets=offsets,
+        next_offset=int(offsets[-1]) + 1,
+    )
+
+
+def _headers(messages: Sequence[Message]) -> Headers | None:
+    found: list[Any] = list(map(Message.headers, messages))
+    if not any(found):
+        return None
+    return [tuple((name, value or b"") for name, value in of or ()) for of in found]
+
+
+def concat(parts: Sequence[FetchedRecords]) -> FetchedRecords:
+    """Records of one partition, one after another."""
+    if len(parts) == 1:
+        return parts[0]
+    whole = Records.concat(parts)
+    return FetchedRecords(
+        whole.keys,
+        whole.values,
+        whole.timestamps,
+        whole.headers,
+        partition=parts[0].partition,
+        offsets=np.concatenate([part.offsets for part in parts]),
+        next_offset=parts[-1].next_offset,
+    )

@@ -1,0 +1,146 @@
+"""Consumer groups, as the cluster's coordinators know them."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import ConsumerGroupState, ConsumerGroupTopicPartitions
+from confluent_kafka import TopicPartition as Place
+
+from vagus.errors import HubError, HubUnavailable, UnknownGroup, UnknownTopic
+from vagus.hub.contract import GroupInfo, MemberInfo
+from vagus.hub.kafka import errors
+from vagus.hub.kafka.admin import PATIENCE_S
+from vagus.hub.records import TopicPartition
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from vagus.hub.kafka.admin import Admin
+
+UNSTABLE_S = 75.0
+"""How long to wait for the positions that an open transaction is about to set, or not."""
+
+
+class Groups:
+    """The groups of a cluster."""
+
+    def __init__(self, admin: Admin) -> None:
+        self._admin = admin
+
+    def names(self) -> list[str]:
+        """All groups, sorted."""
+        client = self._admin.client
+        listed = self._admin.ask(lambda: client.list_consumer_groups(request_timeout=PATIENCE_S))
+        if listed.errors and not listed.valid:
+            raise errors.wrap(listed.errors[0], self._admin.where)
+        return sorted(each.group_id for each in listed.valid)
+
+    def describe(self, name: str) -> GroupInfo:
+        """Members, positions and ends. Raises UnknownGroup."""
+        members = self._members(name)
+        positions = self._positions(name, None, stable=False)
+        if members is None and not positions:
+            raise UnknownGroup(name, self.names(), hub=self._admin.where)
+        ends: dict[TopicPartition, int] = {}
+        for topic in sorted({tp.topic for tp in positions}):
+            of_topic = [tp for tp in positions if tp.topic == topic]
+            try:
+                ends |= self._admin.offsets(of_topic, "latest")
+            except UnknownTopic:  # deleted since
+                for tp in of_topic:
+                    del positions[tp]
+        return GroupInfo(name, None, tuple(members or ()), positions, ends)
+
+    def committed(
+        self, group: str, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        """Committed positions; waits while a transaction that is under way may change them."""
+        wanted = [TopicPartition(*tp) for tp in partitions]
+        if not wanted:
+            return {}
+        deadline = time.monotonic() + UNSTABLE_S
+        while True:
+            try:
+                return self._positions(group, wanted, stable=True)
+            except _Unstable:
+                if time.monotonic() > deadline:
+                    raise HubUnavailable(
+                        f"expected a transaction to end within {UNSTABLE_S:.0f} s",
+                        where=f"group {group}",
+                        hint="a worker that died left it open; try again",
+                    ) from None
+                time.sleep(0.1)
+
+    def reset(self, name: str, positions: Mapping[TopicPartition, int]) -> None:
+        """Set committed positions. Refused while there are members."""
+        self._admin.require(positions)
+        if self._members(name):
+            raise HubError(
+                "expected a group without members, got one that is at work",
+                where=f"group {name}",
+                hint="stop its members first",
+            )
+        if not positions:
+            return
+        places = [Place(*tp, at) for tp, at in positions.items()]
+        wanted = ConsumerGroupTopicPartitions(name, places)
+        client = self._admin.client
+        done = self._admin.ask(
+            lambda: client.alter_consumer_group_offsets([wanted], request_timeout=PATIENCE_S)[name]
+        )
+        for place in done.topic_partitions:
+            if place.error is not None:
+                raise errors.translate(place.error, f"group {name}", place.topic)
+
+    def _members(self, name: str) -> list[MemberInfo] | None:
+        """The members; None if there is no such group."""
+        client = self._admin.client
+        try:
+            found: Any = self._admin.ask(
+                lambda: client.describe_consumer_groups([name], request_timeout=PATIENCE_S)[name]
+            )
+        except UnknownGroup:
+            return None
+        if found.state == ConsumerGroupState.DEAD:
+            return None
+        return [
+            MemberInfo(
+                member.member_id,
+                member.client_id,
+                frozenset(
+                    TopicPartition(place.topic, place.partition)
+                    for place in (member.assignment.topic_partitions if member.assignment else ())
+                ),
+            )
+            for member in found.members
+        ]
+
+    def _positions(
+        self, group: str, partitions: list[TopicPartition] | None, *, stable: bool
+    ) -> dict[TopicPartition, int]:
+        places = None if partitions is None else [Place(*tp) for tp in partitions]
+        wanted = ConsumerGroupTopicPartitions(group, places)
+        client = self._admin.client
+        try:
+            answer = self._admin.ask(
+                lambda: client.list_consumer_group_offsets(
+                    [wanted], require_stable=stable, request_timeout=PATIENCE_S
+                )[group]
+            )
+        except UnknownGroup:
+            return {}
+        found = answer.topic_partitions
+        for place in found:
+            if place.error is not None and place.error.name() == "UNSTABLE_OFFSET_COMMIT":
+                raise _Unstable
+        return {
+            TopicPartition(place.topic, place.partition): place.offset
+            for place in found
+            if place.offset >= 0
+        }
+
+
+class _Unstable(Exception):
+    """Positions are about to change."""

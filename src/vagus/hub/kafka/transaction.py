@@ -1,0 +1,203 @@
+"""Outputs and positions in one Kafka transaction."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import numpy as np
+from confluent_kafka import KafkaException
+
+from vagus.errors import Fenced, HubError
+from vagus.hub.contract import Transaction
+from vagus.hub.kafka import convert, errors
+from vagus.hub.records import TopicPartition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from confluent_kafka import KafkaError, Message
+    from numpy.typing import NDArray
+
+    from vagus.hub.contract import Then
+    from vagus.hub.kafka.hub import KafkaHub
+    from vagus.hub.records import Records
+
+TIMEOUT_S = 60.0
+"""How long brokers leave a transaction open of which they hear nothing more."""
+
+_ROUND_S = 10.0
+_PATIENCE_S = 120.0
+
+
+class Writer:
+    """A producer with a transactional id: making one fences all earlier ones of that id."""
+
+    def __init__(self, hub: KafkaHub, transactional_id: str) -> None:
+        self.id = transactional_id
+        self.fenced = False
+        self.broken = False
+        self._hub = hub
+        self.producer = hub.clients.producer(
+            {
+                "transactional.id": transactional_id,
+                "transaction.timeout.ms": str(int(TIMEOUT_S * 1000)),
+                "linger.ms": "20",
+            }
+        )
+        self.insist(lambda: self.producer.init_transactions(_ROUND_S), _PATIENCE_S)
+
+    def insist(self, step: Callable[[], object], patience_s: float = _PATIENCE_S) -> None:
+        """Do a step until it is done, or can't be. Raises Fenced, or another HubError."""
+        deadline = time.monotonic() + patience_s
+        while True:
+            try:
+                step()
+                return
+            except KafkaException as raised:
+                error = errors.reason(raised)
+                if error.name() in errors.FENCED:
+                    self.fenced = self.broken = True
+                    raise self.replaced(error) from None
+                hopeless = self._hub.clients.worries.hopeless
+                if error.retriable() and hopeless is None and time.monotonic() < deadline:
+                    continue
+                self.broken = self.broken or error.fatal() or not error.txn_requires_abort()
+                told = hopeless if error.retriable() and hopeless is not None else error
+                raise errors.translate(told, self._hub.url) from None
+
+    def replaced(self, error: KafkaError) -> Fenced:
+        """What to raise when another one has taken over."""
+        return Fenced(
+            f"expected the newest writer {self.id!r}: {errors.sentence(error)}",
+            where="commit",
+            hint="another one has begun since: read again, decide again, try again",
+        )
+
+    def abort(self) -> None:
+        """Take back what was written. A writer that can't is broken, and so harmless."""
+        if self.broken:
+            return
+        try:
+            self.insist(lambda: self.producer.abort_transaction(_ROUND_S), 30.0)
+        except HubError:
+            self.broken = True
+
+    def close(self) -> None:
+        """Let go of the producer."""
+        self.broken = True
+        # One that was fenced says so once more, and warns that it can't abort.
+        with suppress(KafkaException), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            self.producer.close()
+
+
+class KafkaTransaction(Transaction):
+    """A transaction of a writer.
+
+    `group` commits a member's positions in it; without, there can be none.
+    """
+
+    def __init__(
+        self,
+        hub: KafkaHub,
+        writer: Writer,
+        group: Callable[[Writer, Mapping[TopicPartition, int]], None] | None = None,
+        done: Callable[[], None] | None = None,
+    ) -> None:
+        self._hub, self._writer = hub, writer
+        self._group, self._done = group, done
+        self._begun = False
+        self._failed: tuple[KafkaError, str] | None = None
+        self._places: dict[TopicPartition, _Places] = {}
+        self.open = True
+
+    def append(
+        self, batches: Sequence[tuple[TopicPartition, Records]], *, located: bool = False
+    ) -> None:
+        self._check_open()
+        self._hub.admin.require({TopicPartition(*tp) for tp, _ in batches})
+        self._begin()
+        for tp, records in batches:
+            partition = TopicPartition(*tp)
+            if located:
+                places = self._places.setdefault(partition, _Places())
+                convert.produce(self._writer.producer, partition, records, places)
+            else:
+                convert.produce(self._writer.producer, partition, records)
+        self._writer.producer.poll(0)
+
+    def commit(
+        self, positions: Mapping[TopicPartition, int] | None = None, *, then: Then | None = None
+    ) -> None:
+        self._check_open()
+        moved = dict(positions or {})
+        if moved and self._group is None:
+            raise HubError(
+                "expected no positions, got some",
+                where="commit",
+                hint="only the transaction of a group's member (`Member.begin`) has positions",
+            )
+        try:
+            self._begin()
+            if then is not None:
+                self.append(then(self._locate()))
+            if self._group is not None:
+                self._group(self._writer, moved)
+            self._writer.insist(lambda: self._writer.producer.commit_transaction(_ROUND_S))
+        except BaseException:
+            self.abort()
+            raise
+        self._end()
+
+    def abort(self) -> None:
+        if not self.open:
+            return
+        if self._begun:
+            self._writer.abort()
+        self._end()
+
+    def _begin(self) -> None:
+        if not self._begun:
+            self._writer.insist(self._writer.producer.begin_transaction)
+            self._begun = True
+
+    def _locate(self) -> dict[TopicPartition, NDArray[np.int64]]:
+        """Wait until it is known where the located outputs lie."""
+        self._writer.producer.flush(_PATIENCE_S)
+        found = {}
+        for partition, places in self._places.items():
+            if places.error is not None:
+                raise errors.translate(places.error, self._hub.url, partition.topic)
+            found[partition] = np.array(places.offsets, dtype=np.int64)
+        return found
+
+    def _end(self) -> None:
+        self.open = False
+        if self._done is not None:
+            self._done()
+
+    def _check_open(self) -> None:
+        self._hub.check_usable()
+        if not self.open:
+            raise HubError(
+                "expected an open transaction, got one that is over",
+                where="transaction",
+                hint="begin another",
+            )
+
+
+class _Places:
+    """Where records came to lie."""
+
+    def __init__(self) -> None:
+        self.offsets: list[int] = []
+        self.error: KafkaError | None = None
+
+    def __call__(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            self.error = error
+        else:
+            self.offsets.append(message.offset() or 0)
