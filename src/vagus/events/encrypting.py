@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -15,11 +15,20 @@ from vagus.events.cipher import PersonKey, open_column, open_text, seal_column, 
 if TYPE_CHECKING:
     from vagus.events.personal import Mark
 
-__all__ = ["Encrypting"]
+__all__ = ["Encrypting", "MemoryKeys"]
 
 
 class Encrypting(ABC):
-    """Encrypts and decrypts with the keys that it is given."""
+    """Encrypts and decrypts with the keys that it is given.
+
+    Whoever keeps decrypted values drops them when a new `session` has another `since`.
+    """
+
+    since = 0  # how many persons were forgotten when this began
+
+    def session(self) -> Encrypting:
+        """The keys for one piece of work that decrypts, and encrypts what it made of that."""
+        return self
 
     @abstractmethod
     def keys_of(self, persons: Collection[str]) -> Mapping[str, PersonKey]:
@@ -71,16 +80,10 @@ class Encrypting(ABC):
         """
         sealed = dict(value)
         for name, person in fields.items():
-            if sealed.get(name) is None:
-                continue
-            if sealed.get(person) in (None, ""):
-                raise EncodeError(
-                    f"expected the id of the person in {person!r}, got none",
-                    where=name,
-                    hint="personal data needs somebody whose it is",
+            if sealed.get(name) is not None:
+                (sealed[name],) = self.seal_texts(
+                    name, [json.dumps(sealed[name])], [sealed.get(person)]
                 )
-            who = str(sealed[person])
-            sealed[name] = seal_text(json.dumps(sealed[name]), name, self.keys_of([who])[who])
         return sealed
 
     def open_object(self, value: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
@@ -90,7 +93,47 @@ class Encrypting(ABC):
         """
         opened = dict(value)
         for name in fields:
-            if opened.get(name) is not None:
-                text = open_text(opened[name], name, self.with_ids)
-                opened[name] = None if text is None else json.loads(text)
+            text = self.open_text(name, opened.get(name))
+            opened[name] = None if text is None else json.loads(text)
         return opened
+
+    # Texts, one by one
+
+    def seal_texts(
+        self, field: str, texts: Sequence[str | None], persons: Sequence[Any]
+    ) -> list[str | None]:
+        """Texts of these persons, encrypted; None stays None.
+
+        Raises EncodeError where no person is named.
+        """
+        given = {str(who) for who, text in zip(persons, texts, strict=True) if text is not None}
+        if given & {"None", ""}:
+            raise EncodeError(
+                "expected the id of a person, got none",
+                where=field,
+                hint="personal data needs somebody whose it is",
+            )
+        keys = self.keys_of(given) if given else {}
+        return [
+            None if text is None else seal_text(text, field, keys[str(who)])
+            for who, text in zip(persons, texts, strict=True)
+        ]
+
+    def open_text(self, field: str, text: str | None) -> str | None:
+        """A text, decrypted: None where the person is forgotten. Raises DecodeError like `open`."""
+        return None if text is None else open_text(text, field, self.with_ids)
+
+
+class MemoryKeys(Encrypting):
+    """Keys that nobody keeps: for tests without a hub."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, PersonKey] = {}
+
+    def keys_of(self, persons: Collection[str]) -> Mapping[str, PersonKey]:
+        """The keys of these persons."""
+        return {who: self._keys.setdefault(who, PersonKey.new(who)) for who in persons}
+
+    def with_ids(self, ids: Collection[bytes]) -> Mapping[bytes, PersonKey]:
+        """The keys of these ids."""
+        return {key.id: key for key in self._keys.values() if key.id in ids}

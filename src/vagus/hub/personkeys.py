@@ -234,7 +234,7 @@ class PersonSession(Encrypting):
     """
 
     def __init__(self, keys: PersonKeys, forgotten: int) -> None:
-        self._keys, self._since = keys, forgotten
+        self._keys, self.since = keys, forgotten
 
     @property
     def forgotten(self) -> int:
@@ -243,7 +243,7 @@ class PersonSession(Encrypting):
 
     def keys_of(self, persons: Collection[str]) -> dict[str, PersonKey]:
         """The keys of these persons; who has none gets one."""
-        return self._keys.keys_of(persons, self._since)
+        return self._keys.keys_of(persons, self.since)
 
     def with_ids(self, ids: Collection[bytes]) -> dict[bytes, PersonKey]:
         """The keys of these ids that are still there."""

@@ -17,6 +17,7 @@ from vagus.services.views.declare import Deleted
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from vagus.events.encrypting import Encrypting
     from vagus.runtime.batch import Retry
     from vagus.services.views.declare import Source, ViewType
     from vagus.services.views.framerows import FrameRows
@@ -49,6 +50,7 @@ class Apply:
         self,
         view: ViewType,
         rows: Rows[Any] | FrameRows,
+        keys: Encrypting,
         retry: Retry,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -56,6 +58,7 @@ class Apply:
         self._retry, self._sleep = retry, sleep
         self._halts = view.on_error == "stop"
         self._readers = {source.topic.name: source for source in view.sources}
+        self._keys = keys
 
     def batch(self, frames: Mapping[str, pl.DataFrame], start: int, stop: int) -> Applied:
         """Apply the records numbered `start` up to `stop`."""
@@ -67,7 +70,8 @@ class Apply:
         }
         if self._view.columns:
             return self._frame(next(iter(parts.values())), stop)
-        return self._events(_events(parts, self._readers, stop - start, start), start, stop)
+        events = _events(parts, self._readers, self._keys, range(start, stop))
+        return self._events(events, start, stop)
 
     def _events(self, events: list[Any], start: int, stop: int) -> Applied:
         rows: Any = self._rows
@@ -105,7 +109,12 @@ class Apply:
             return True
         rows: Any = self._rows
         rows.begin()
-        call = partial(self._view.function, frame.drop(SEQ), rows)
+
+        def call() -> None:
+            (source,) = self._readers.values()
+            opened = self._keys.open(frame.drop(SEQ), source.topic.marks)
+            self._view.function(opened, rows)
+
         try:
             call()
             return True
@@ -162,37 +171,40 @@ def _refusing(function: Callable[[Any, Any], None], event: Any, rows: Any) -> No
 
 
 def _events(
-    frames: Mapping[str, pl.DataFrame], sources: Mapping[str, Source], count: int, start: int
+    frames: Mapping[str, pl.DataFrame],
+    sources: Mapping[str, Source],
+    keys: Encrypting,
+    numbers: range,
 ) -> list[Any]:
     """The events of a batch, in order."""
+    count, start = len(numbers), numbers.start
     if len(frames) == 1:
         ((topic, frame),) = frames.items()
         if frame.height == count and not frame[TOMBSTONE].any():
-            return _made(sources[topic], frame)
+            return _made(sources[topic], frame, keys)
     events: list[Any] = [None] * count
     for topic, frame in frames.items():
         source = sources[topic]
         gone = frame[TOMBSTONE]
         if gone.any():
-            keys = frame.filter(gone).select(SEQ, KEY)
-            for seq, key in keys.iter_rows():
+            for seq, key in frame.filter(gone).select(SEQ, KEY).iter_rows():
                 events[seq - start] = Deleted(topic, key)
             frame = frame.filter(~gone)
         places = (frame[SEQ].to_numpy().astype(np.int64) - start).tolist()
-        for place, event in zip(places, _made(source, frame), strict=True):
+        for place, event in zip(places, _made(source, frame, keys), strict=True):
             events[place] = event
     return events
 
 
-def _made(source: Source, frame: pl.DataFrame) -> list[Any]:
+def _made(source: Source, frame: pl.DataFrame, keys: Encrypting) -> list[Any]:
     """The events of a frame; where some can't be made, what tells why in their places."""
     if not frame.height:
         return []
     try:
-        made: list[Any] = source.reader.from_frame(frame)
+        made: list[Any] = source.reader.from_frame(keys.open(frame, source.topic.marks))
         return made
     except Exception as error:  # noqa: BLE001 - an event class may have checks of its own
         if frame.height == 1:
             return [_Unfit(error)]
     middle = frame.height // 2
-    return _made(source, frame[:middle]) + _made(source, frame[middle:])
+    return _made(source, frame[:middle], keys) + _made(source, frame[middle:], keys)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from vagus.errors import OffsetOutOfRange, TopicExists, VagusError
 from vagus.hub import TopicPartition
+from vagus.hub.personkeys import PersonKeys
 from vagus.runtime.batch import Failure, Origin, Retry
 from vagus.runtime.deadletters import DEAD_LETTER_CONFIG, dead_letter_topic, to_records
 from vagus.runtime.intake import by_time
@@ -75,12 +76,13 @@ class Builder:
             raise Outdated
         self._seq = known[0].seq
         self.finished = known[0].live
+        keys = PersonKeys.of(around.hub)
         self._rows: Rows[Any] | FrameRows
         if view.columns:
-            self._rows = FrameRows(view, self._table, file.reading)
+            self._rows = FrameRows(view, self._table, file.reading, keys)
         else:
-            self._rows = Rows(view, self._table, file.reading, empty=empty)
-        self._apply = Apply(view, self._rows, around.retry, around.sleep)
+            self._rows = Rows(view, self._table, file.reading, keys, empty=empty)
+        self._apply = Apply(view, self._rows, keys, around.retry, around.sleep)
         self._part = _BULK_PART if not view.columns else 1 << 62
         self._feed = Feed(view, around.hub, around.registry, self._positions, around.rank)
 

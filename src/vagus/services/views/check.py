@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from vagus.errors import DeclarationError
+from vagus.events.encrypting import MemoryKeys
 from vagus.runtime.frame import KEY, TIME, TIME_TYPE, TOMBSTONE
 from vagus.services.views.declare import Deleted
 from vagus.services.views.file import MEMORY, ViewFile
@@ -49,15 +50,15 @@ def rows_after(view: ViewType, events: Iterable[Any]) -> list[Any]:
             raise DeclarationError(
                 f"expected {names}, got {type(event).__name__}", where=f"view {view.name!r}"
             )
-    file = ViewFile(MEMORY, view.app)
+    file, keys = ViewFile(MEMORY, view.app), MemoryKeys()
     try:
         table = Table(view, 0)
         with file.writing() as db:
             table.create(db)
         rows: Any = (
-            FrameRows(view, table, file.reading)
+            FrameRows(view, table, file.reading, keys)
             if view.columns
-            else Rows(view, table, file.reading, empty=True)
+            else Rows(view, table, file.reading, keys, empty=True)
         )
         for event in given:
             view.function(_frame(view, event) if view.columns else event, rows)
@@ -66,7 +67,7 @@ def rows_after(view: ViewType, events: Iterable[Any]) -> list[Any]:
             rows.written()
         with file.reading() as db:
             stored = db.execute(f"SELECT {table.selected} FROM {table.rows} ORDER BY 1").fetchall()
-        made = view.form.make(stored)
+        made = view.form.make(stored, keys)
     finally:
         file.close()
     return sorted(made, key=lambda row: getattr(row, view.key))

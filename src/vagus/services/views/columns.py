@@ -22,7 +22,7 @@ from pydantic import AwareDatetime, TypeAdapter, ValidationError
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Column", "column_of", "compare_decimals"]
+__all__ = ["Column", "column_of", "compare_decimals", "personal_column"]
 
 Encode = Callable[[Any], Any]
 
@@ -71,7 +71,7 @@ class Column:
     @property
     def comparable(self) -> bool:
         """Whether rows can be filtered and sorted by it."""
-        return self.kind != "json"
+        return self.kind not in ("json", "personal")
 
     def valid(self, value: Any) -> Any:
         """A value of the field's type, not None. Raises ValueError."""
@@ -121,6 +121,13 @@ class Column:
         if self.kind in ("datetime", "timedelta", "bool"):
             return series.cast(_DTYPES[self.kind]())
         return series.cast(pl.String) if series.dtype == pl.Null else series
+
+
+def personal_column(name: str, annotation: Any) -> Column:
+    """How a personal field is stored: as JSON, which is then encrypted."""
+    adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+    encode, decode = _json_of(adapter), adapter.validate_json
+    return Column(name, "personal", True, "TEXT", encode, decode, adapter)
 
 
 def column_of(name: str, annotation: Any) -> Column:
@@ -211,6 +218,7 @@ _NAMES = {
     "decimal": "a decimal number",
     "uuid": "a UUID",
     "json": "a nested value",
+    "personal": "a value",
 }
 
 
@@ -270,10 +278,10 @@ def _series(column: Column, series: pl.Series) -> pl.Series:
     if found and not column.nullable:
         raise ValueError("no nulls")
     kind = column.kind
-    if kind == "json":
+    if kind in ("json", "personal"):
         encode = column.encode
         assert encode is not None
-        texts = series.dtype == pl.String and column.adapter.validate_json
+        texts = kind == "json" and series.dtype == pl.String and column.adapter.validate_json
         valid = texts or column.adapter.validate_python
         try:
             values = [None if v is None else encode(valid(v)) for v in series.to_list()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from vagus.errors import VagusError, nearest
 from vagus.services.views.file import quoted
 
 if TYPE_CHECKING:
+    from vagus.events.encrypting import Encrypting
     from vagus.services.views.declare import ViewType
     from vagus.services.views.rows import Reading
     from vagus.services.views.table import Table
@@ -27,10 +29,11 @@ class FrameRows:
     rows of keys, with all that was changed before.
     """
 
-    def __init__(self, view: ViewType, table: Table, reading: Reading) -> None:
+    def __init__(self, view: ViewType, table: Table, reading: Reading, keys: Encrypting) -> None:
         self._view, self._form = view, view.form
         self._key = view.key
         self._table, self._reading = table, reading
+        self._keys, self._persons = keys, keys.session()
         self._changes: list[pl.DataFrame] = []
         self._mark = 0
 
@@ -66,6 +69,12 @@ class FrameRows:
                 stored.append(column.series(series))
             except ValueError as error:
                 raise VagusError(f"expected {error}", where=f"{where}, field {name}") from None
+        for at, name in enumerate(self._form.columns):
+            if person := self._form.personal.get(name):
+                people = frame[person].to_list() if person in frame.columns else []
+                texts = stored[at].to_list()
+                sealed = self._persons.seal_texts(name, texts, people or [None] * len(texts))
+                stored[at] = pl.Series(name, sealed, pl.String)
         made = pl.DataFrame(stored).with_columns(pl.lit(False).alias(_GONE))
         self._changes.append(made.unique(self._key, keep="last", maintain_order=True))
 
@@ -86,8 +95,6 @@ class FrameRows:
         if values and isinstance(values[0], bytes):
             marks, given = ", ".join("?" * len(values)), values
         else:
-            import json
-
             marks, given = "SELECT value FROM json_each(?)", [json.dumps(values)]
         with self._reading() as db:
             found = db.execute(
@@ -106,8 +113,16 @@ class FrameRows:
             else:
                 rows = kept
         return rows.with_columns(
-            column.logical(rows[name]) for name, column in self._form.columns.items()
+            self._decrypted(rows[name])
+            if name in self._form.personal
+            else column.logical(rows[name])
+            for name, column in self._form.columns.items()
         )
+
+    def _decrypted(self, series: pl.Series) -> pl.Series:
+        texts = [self._persons.open_text(series.name, text) for text in series.to_list()]
+        values = [None if text is None else json.loads(text) for text in texts]
+        return pl.Series(series.name, values, strict=False)
 
     # For what calls the function
 
@@ -144,6 +159,7 @@ class FrameRows:
     def written(self) -> None:
         """The changes are committed."""
         self.take_back_all()
+        self._persons = self._keys.session()
 
     @property
     def _stored_types(self) -> dict[str, pl.DataType]:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cached_property, lru_cache
 from itertools import repeat
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
 from pydantic_core import core_schema
 
 from vagus.errors import DeclarationError, VagusError
-from vagus.services.views.columns import Column, column_of
+from vagus.events.personalmodel import personal_fields
+from vagus.services.views.columns import Column, column_of, personal_column
 from vagus.services.views.errors import UnknownField
+
+if TYPE_CHECKING:
+    from vagus.events.encrypting import Encrypting
 
 __all__ = ["Row", "RowType"]
 
@@ -82,8 +86,10 @@ class RowType(Generic[R]):
 
     def __init__(self, model: type[R]) -> None:
         self.model = model
+        self.personal = personal_fields(model)
         self.columns: dict[str, Column] = {
-            name: column_of(name, info.annotation) for name, info in model.model_fields.items()
+            name: (personal_column if name in self.personal else column_of)(name, info.annotation)
+            for name, info in model.model_fields.items()
         }
         self._new = model.__new__
         self._given = set(self.columns)
@@ -125,24 +131,25 @@ class RowType(Generic[R]):
             raise UnknownField(name, self.columns, view=view)
         return found
 
-    def stored(self, rows: Sequence[R], seq: int) -> Iterable[tuple[Any, ...]]:
+    def stored(self, rows: Sequence[R], seq: int, keys: Encrypting) -> Iterable[tuple[Any, ...]]:
         """Rows as they are stored, each with the number of its commit."""
         plain = [row.__dict__ for row in rows]
-        return zip(
-            *(
-                column.encoded([values[name] for values in plain])
-                for name, column in self.columns.items()
-            ),
-            repeat(seq, len(plain)),
-            strict=True,
-        )
+        columns = {
+            name: column.encoded([values[name] for values in plain])
+            for name, column in self.columns.items()
+        }
+        for name, person in self.personal.items():
+            columns[name] = keys.seal_texts(name, columns[name], [row[person] for row in plain])
+        return zip(*columns.values(), repeat(seq, len(plain)), strict=True)
 
-    def make(self, stored: Iterable[tuple[Any, ...]]) -> list[R]:
+    def make(self, stored: Iterable[tuple[Any, ...]], keys: Encrypting) -> list[R]:
         """Rows of what was stored. They were checked when they were written."""
         found = []
         names, decoders = list(self.columns), self._decoders
         for values in stored:
             fields = dict(zip(names, values, strict=False))
+            for name in self.personal:
+                fields[name] = keys.open_text(name, fields[name])
             for name, decode, nullable in decoders:
                 if not nullable or fields[name] is not None:
                     fields[name] = decode(fields[name])

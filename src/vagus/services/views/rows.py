@@ -18,6 +18,7 @@ from vagus.services.views.row import Row
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from vagus.events.encrypting import Encrypting
     from vagus.services.views.declare import ViewType
     from vagus.services.views.question import Condition
     from vagus.services.views.table import Table
@@ -43,11 +44,14 @@ class Rows(Generic[R]):
     removes one; `get` and `where` find rows, with all that earlier events changed.
     """
 
-    def __init__(self, view: ViewType, table: Table, reading: Reading, *, empty: bool) -> None:
+    def __init__(
+        self, view: ViewType, table: Table, reading: Reading, keys: Encrypting, *, empty: bool
+    ) -> None:
         self._view, self._form = view, view.form
         self._row: type[Row] = view.row
         self._key = view.key
         self._table, self._reading = table, reading
+        self._keys, self._persons = keys, keys.session()
         self._changes: dict[Any, R | None] = {}
         self._journal: list[tuple[Any, Any]] = []
         self._cache: dict[Any, R | None] = {}
@@ -121,7 +125,7 @@ class Rows(Generic[R]):
             stored = db.execute(
                 f"SELECT {self._table.selected} FROM {self._table.rows} WHERE {clause}", values
             ).fetchall()
-        found = {row.__dict__[self._key]: row for row in self._form.make(stored)}
+        found = {row.__dict__[self._key]: row for row in self._form.make(stored, self._persons)}
         for key, row in self._changes.items():
             found.pop(key, None)
             if row is not None and all(_fits(row, condition) for condition in conditions):
@@ -158,14 +162,17 @@ class Rows(Generic[R]):
         column = self._form.columns[self._key]
         rows = [row for row in self._changes.values() if row is not None]
         gone = column.encoded([key for key, row in self._changes.items() if row is None])
-        self._table.write(db, self._form.stored(rows, seq), gone, seq)
+        self._table.write(db, self._form.stored(rows, seq, self._persons), gone, seq)
 
     def written(self) -> None:
         """The changes are committed."""
         self._cache.update(self._changes)
         self._changes.clear()
         self._journal.clear()
-        if len(self._cache) > _CACHED_MAX:
+        self._persons, before = self._keys.session(), self._persons
+        # Rows in memory may hold what was erased meanwhile; the stored ones no longer do.
+        forgot = bool(self._form.personal) and self._persons.since != before.since
+        if forgot or len(self._cache) > _CACHED_MAX:
             self._cache.clear()
             self._whole = False
 
@@ -173,7 +180,7 @@ class Rows(Generic[R]):
         wanted = self._form.columns[self._key].stored(key)
         with self._reading() as db:
             stored = db.execute(self._table.get, (wanted,)).fetchone()
-        row: R | None = None if stored is None else self._form.make([stored])[0]
+        row: R | None = None if stored is None else self._form.make([stored], self._persons)[0]
         self._cache[key] = row
         return row
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from vagus.hub.personkeys import PersonKeys
 from vagus.services.token import ForeignToken, Token
 from vagus.services.views.errors import BadQuestion, ViewBehind, ViewNotBuilt
 from vagus.services.views.file import quoted
@@ -376,7 +377,7 @@ class ServiceView:
     def _made(self, stored: Sequence[tuple[Any, ...]], live: Generation) -> list[Any]:
         """Rows of what was stored, by an earlier version too if they fit this one."""
         if live.shape == self._form.shape:
-            return self._form.make(stored)
+            return self._form.make(stored, PersonKeys.of(self._hub))
         kinds = {name: kind for name, kind, *_ in live.shape}
         found = []
         for values in stored:
@@ -385,6 +386,8 @@ class ServiceView:
                 column = self._form.columns.get(name)
                 if column is None or column.kind != kinds[name]:
                     continue
+                if name in self._form.personal:
+                    value = PersonKeys.of(self._hub).open_text(name, value)
                 plain = value is None or column.decode is None
                 fields[name] = value if plain else column.decode(value)  # type: ignore[misc]
             try:
