@@ -8,6 +8,7 @@ PYTHON ?=
 VENV ?= .venv
 PYTEST_ARGS ?=
 PORT ?= 9092
+ROUNDS ?= 10
 BENCH_ARGS ?=
 DEMO_ARGS ?=
 
@@ -19,7 +20,7 @@ lock := $(bin)/uv pip compile --quiet --universal --python-version 3.11 --genera
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test kafka kafka-stop check format format-check lint types layers docs bench lock clean
+.PHONY: help setup demo demo-shop test test-faults kafka kafka-stop check format format-check lint types layers docs bench bench-kafka lock clean
 
 help: ## show this list
 	@echo "Vagus: make TARGET"
@@ -30,8 +31,15 @@ setup: $(ready) ## make the virtual environment (every target does it when neede
 demo: $(ready) ## run the demo: a year of real flights
 	@$(bin)/vagus demo flights $(DEMO_ARGS)
 
+demo-shop: $(ready) ## run the shop: six services, under a load of customers
+	@$(bin)/vagus demo shop $(DEMO_ARGS)
+
 test: $(ready) ## run every test, the examples in docstrings and the programs in the pages
 	@$(bin)/python -m pytest -n logical $(PYTEST_ARGS)
+
+test-faults: $(ready) ## try faults on three Kafka brokers, ROUNDS=10 times each (about an hour)
+	@VAGUS_FAULT_ROUNDS=$(ROUNDS) VAGUS_REQUIRE_KAFKA=1 \
+		$(bin)/python -m pytest -s -q tests/kafka/test_faults.py $(PYTEST_ARGS)
 
 kafka: $(ready) ## start a Kafka broker to develop with, at localhost:9092 (needs Java 17 and Maven)
 	@$(bin)/python -m tests.kafka.broker start --port $(PORT)
@@ -69,6 +77,9 @@ docs: $(ready) ## build the pages of docs/ into site/, warnings are errors
 
 bench: $(ready) ## measure speed, one line of JSON a benchmark
 	@$(bin)/python -m benchmarks $(BENCH_ARGS)
+
+bench-kafka: $(ready) ## measure on Kafka, beside Kafka Streams (needs a JDK 17 and Maven)
+	@$(bin)/python -m benchmarks.kafka $(BENCH_ARGS)
 
 lock: $(ready) ## resolve pyproject.toml into requirements/ anew
 	@$(lock) --upgrade --group build --output-file requirements/build.txt

@@ -28,9 +28,7 @@ def _demo() -> None:
 def flights(
     hub: Annotated[
         str | None,
-        typer.Option(
-            "--hub", metavar="FILE", help="A hub to keep.", show_default="a temporary one"
-        ),
+        typer.Option("--hub", metavar="HUB", help="A hub to keep.", show_default="a temporary one"),
     ] = None,
     speed: Annotated[
         float | None,
@@ -63,7 +61,39 @@ def flights(
     try:
         from vagus.demo.flights import run
     except ImportError as error:
-        raise VagusError(
-            f"the demo's packages are missing: {error}", hint="pip install 'vagus[demo]'"
-        ) from error
+        raise _missing(error) from error
     run(hub=hub, speed=speed, days=days, workers=workers, port=port)
+
+
+@app.command(
+    "shop",
+    **example("vagus demo shop", "vagus demo shop --orders 5000 --hub shop.db --port 8080"),
+)
+def shop(
+    hub: Annotated[
+        str | None,
+        typer.Option("--hub", metavar="HUB", help="A hub to keep.", show_default="a temporary one"),
+    ] = None,
+    orders: Annotated[int, typer.Option(min=3, help="How many orders are placed.")] = 1_000,
+    seed: Annotated[int, typer.Option(help="What the customers do follows from it.")] = 1,
+    port: Annotated[
+        int,
+        typer.Option(
+            min=0, max=65_535, help="Where orders are taken.", show_default="any that is free"
+        ),
+    ] = 0,
+) -> None:
+    """Six services of a shop, which talk only through events, under a load of customers.
+
+    One is taken down for a while, and one is killed. In the end the books are checked: stock,
+    payments and orders add up.
+    """
+    try:
+        from vagus.demo.shop import run
+    except ImportError as error:
+        raise _missing(error) from error
+    run(hub=hub, orders=orders, seed=seed, port=port)
+
+
+def _missing(error: ImportError) -> VagusError:
+    return VagusError(f"the demo's packages are missing: {error}", hint="pip install 'vagus[demo]'")

@@ -42,7 +42,8 @@ class App:
     says what becomes of an event that can't be processed: it is set apart among the dead letters,
     or the application stops. `retry` says how often your functions are tried before that. Work is
     gathered for a commit until `commit_interval` has passed or `commit_bytes` of outputs wait;
-    by default for as long as suits the hub: not at all on the embedded one.
+    by default for as long as suits the hub: not at all on the embedded one. A worker that is
+    silent for `session_timeout` loses its partitions to the others.
 
     >>> import vagus as vg
     >>> vg.App("fleet").name
@@ -57,6 +58,7 @@ class App:
         retry: Retry | None = None,
         commit_interval: Duration | None = None,
         commit_bytes: int = 64 << 20,
+        session_timeout: Duration = "45s",
     ) -> None:
         if not _NAME.fullmatch(name):
             raise DeclarationError(
@@ -77,6 +79,7 @@ class App:
             if commit_interval is None
             else duration_ms(commit_interval) / 1e3,
             commit_bytes=commit_bytes,
+            session_timeout_s=duration_ms(session_timeout) / 1000,
         )
         self._topology = Topology()
         self._topics: dict[str, Topic] = {}

@@ -39,7 +39,7 @@ def evolve(product: Product, event: ProductAdded | PriceChanged) -> Product:
     return Product(cents=event.cents)
 
 
-service = vg.Service("catalogue")
+service = vg.Service("catalogue", session_timeout="5s")
 products = service.aggregate(
     "product",
     key="sku",

@@ -6,6 +6,7 @@ orders when those services are down.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -44,7 +45,7 @@ from vagus.demo.shop.contracts import (
     TakeStock,
 )
 
-PAYMENT_TIME = "15m"
+PAYMENT_TIME = os.environ.get("SHOP_PAYMENT_TIME", "15m")
 
 # Orders
 
@@ -98,7 +99,7 @@ def evolve(order: Order, event: Happened) -> Order:
             return order.model_copy(update={"status": "rejected"})
 
 
-service = vg.Service("order")
+service = vg.Service("order", session_timeout="5s")
 orders = service.aggregate(
     "order",
     key="order_id",
@@ -244,3 +245,29 @@ confirmed = orders.events.filter(pl.col("_type") == "OrderConfirmed")
     .map_events(parcel)
     .to("shipping-command", partitions=2)
 )
+
+# What customers are told of their orders
+
+
+class OrderRow(vg.Row):
+    """An order, as it is shown."""
+
+    order_id: str
+    customer_id: int
+    sku: str
+    pieces: int
+    status: Literal["placed", "confirmed", "rejected"]
+    cents: int | None = None
+    reason: str | None = None
+
+
+@service.view("orders", OrderRow, key="order_id", of=orders, index=["customer_id", "status"])
+def overview(event: Any, rows: vg.services.Rows[OrderRow]) -> None:
+    """Each order as of now."""
+    match event:
+        case OrderPlaced():
+            rows.put(OrderRow(**event.model_dump(), status="placed"))
+        case OrderConfirmed(order_id=order, cents=cents):
+            rows.update(order, status="confirmed", cents=cents)
+        case OrderRejected(order_id=order, reason=reason):
+            rows.update(order, status="rejected", reason=reason)

@@ -72,7 +72,7 @@ def evolve(shelf: Shelf, event: Happened) -> Shelf:
     return Shelf(free=free, kept=kept)
 
 
-service = vg.Service("stock")
+service = vg.Service("stock", session_timeout="5s")
 shelves = service.aggregate(
     "stock",
     key="sku",

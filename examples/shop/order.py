@@ -1,0 +1,1 @@
+../../src/vagus/demo/shop/order.py
