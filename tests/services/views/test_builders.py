@@ -163,13 +163,11 @@ def vg_config(config: Any, partitions: int) -> Any:
 
 def test_events_that_are_gone_before_the_view_saw_them_stop_it(tmp_path: Path):
     shop = Shop()
-    with (
-        hub_in(tmp_path) as hub,
-        vg.Client(shop.service, hub) as client,
-        followed(shop.service, hub),
-    ):
+    with hub_in(tmp_path) as hub, vg.Client(shop.service, hub) as client:
+        with followed(shop.service, hub):
+            client.send(shop.orders, placed(0))
         client.send(shop.orders, [placed(n) for n in range(5)])
-        hub.trim({TopicPartition("order", 0): 5})
+        hub.trim({TopicPartition("order", 0): 6})
         with Queries(shop.service, hub) as queries:
             queries.follow()
             error = until(lambda: queries.errors().get("orders"))
