@@ -39,6 +39,7 @@ from vagus.cli import (
     serve,
     topic,
     trace,
+    view,
 )
 from vagus.cli.options import example
 from vagus.errors import VagusError, nearest
@@ -97,7 +98,16 @@ consume.add_to(root)
 forget.add_to(root)
 serve.add_to(root)
 trace.add_to(root)
-for part in (topic.app, group.app, schema.app, registry.app, deadletters.app, hub.app, demo.app):
+for part in (
+    topic.app,
+    group.app,
+    view.app,
+    schema.app,
+    registry.app,
+    deadletters.app,
+    hub.app,
+    demo.app,
+):
     root.add_typer(part)
 
 
