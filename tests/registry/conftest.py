@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from tests.kafka import jars
+from tests.kafka.fixtures import skip_unless_required
+from tests.registry.java.program import Java
 from vagus.hub import Hub, connect
 from vagus.hub.schemas import HubRegistry
 from vagus.serve.registry import RegistryServer
@@ -52,6 +55,15 @@ class Rest:
 @pytest.fixture
 def rest(hub: Hub) -> Rest:
     return Rest(hub)
+
+
+@pytest.fixture(scope="session")
+def java(tmp_path_factory: pytest.TempPathFactory) -> Java:
+    try:
+        return Java(tmp_path_factory.mktemp("classes"))
+    except jars.Missing as missing:
+        skip_unless_required(str(missing))
+        raise
 
 
 def text(schema: Any) -> str:

@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
-import pytest
 from pydantic import BaseModel, Field
 
 import vagus as vg
-from tests.kafka import jars
-from tests.kafka.fixtures import skip_unless_required
 from vagus.events import RecordSchema
 from vagus.hub import Hub, Records, TopicPartition
 from vagus.hub.schemas import HubRegistry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from tests.registry.java.program import Java
     from vagus.serve.registry import RegistryServer
-
-    Java = Callable[..., list[str]]
-
-SOURCE = Path(__file__).parent / "java" / "Wire.java"
 
 
 class Kind(Enum):
@@ -81,33 +71,6 @@ EVENTS = [position("42", "ä"), position("7", None)]
 
 app = vg.App("fleet")
 positions = app.topic("position", Position, key="bus", time="at")
-
-
-@pytest.fixture(scope="session")
-def java(tmp_path_factory: pytest.TempPathFactory) -> Java:
-    """Runs the program; the lines that it prints."""
-    try:
-        program = jars.java()
-        path = jars.classpath(SOURCE.with_name("pom.xml"))
-    except jars.Missing as missing:
-        skip_unless_required(str(missing))
-        raise
-    classes = tmp_path_factory.mktemp("classes")
-    compiler = str(Path(program).resolve().with_name("javac"))
-    subprocess.run([compiler, "-cp", path, "-d", str(classes), str(SOURCE)], check=True)
-
-    def run(*words: str, lines: list[str] | None = None) -> list[str]:
-        done = subprocess.run(
-            [program, "-Xmx256m", "-cp", f"{classes}:{path}", "Wire", *words],
-            input="".join(line + "\n" for line in lines or []),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout.splitlines()
-
-    return run
 
 
 def _values(hub: Hub, topic: str) -> list[bytes]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from tests.registry.conftest import Rest, record, text
-from vagus.errors import SchemaError
+from vagus.errors import HubError, SchemaError
 from vagus.hub import Hub, Records, TopicConfig, TopicPartition
 from vagus.hub.schemas import HubRegistry
 
@@ -165,3 +165,45 @@ def test_records_that_say_nothing_to_a_registry_are_passed_over(hub: Hub, rest: 
     assert rest.register("a", X) == 4
     # A mode that isn't ours means at least that we are not to write.
     assert rest("GET", "/mode/b") == (200, {"mode": "READONLY"})
+
+
+class _Unsure:
+    """A hub whose commits fail, each with a given outcome: before, or after they were made."""
+
+    def __init__(self, hub: Hub, outcomes: list[str]) -> None:
+        self._hub, self._outcomes = hub, outcomes
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._hub, name)
+
+    def begin(self, transactional_id: str) -> Any:
+        transaction = self._hub.begin(transactional_id)
+        commit = transaction.commit
+
+        def fail(*given: Any) -> None:
+            outcome = self._outcomes.pop(0) if self._outcomes else "made"
+            if outcome != "lost":
+                commit(*given)
+            if outcome != "made":
+                raise HubError("nobody knows what came of it")
+
+        transaction.commit = fail  # type: ignore[method-assign]
+        return transaction
+
+
+@pytest.mark.parametrize("outcomes", [["lost"], ["unheard"], ["lost", "unheard"]])
+def test_a_commit_with_an_unknown_outcome_is_looked_at_again(hub: Hub, outcomes: list[str]) -> None:
+    registry = HubRegistry(cast("Hub", _Unsure(hub, outcomes)))
+    assert registry.register("a", text(X)) == 1
+    assert registry.register("a", text(XY)) == 2
+    assert [key for key, _ in _records(hub)] == [
+        '{"keytype":"SCHEMA","subject":"a","version":1,"magic":1}',
+        '{"keytype":"SCHEMA","subject":"a","version":2,"magic":1}',
+    ]
+
+
+def test_commits_that_always_fail_are_an_error(hub: Hub) -> None:
+    registry = HubRegistry(cast("Hub", _Unsure(hub, ["lost"] * 99)))
+    with pytest.raises(HubError, match="nobody knows"):
+        registry.register("a", text(X))
+    assert _records(hub) == []

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from threading import RLock
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vagus.errors import Fenced, HubUnavailable, SchemaError, TopicExists, UnknownTopic
+from vagus.errors import Fenced, HubError, HubUnavailable, SchemaError, TopicExists, UnknownTopic
 from vagus.events.registry import check_level
 from vagus.hub.contract import Hub, TopicConfig
 from vagus.hub.records import Records, TopicPartition
@@ -31,6 +31,7 @@ _TOPIC = "_schemas"
 _PARTITION = TopicPartition(_TOPIC, 0)
 _WRITER = "vagus-schemas"
 _TRIES = 200
+_UNSURE_TRIES = 5
 _Result = TypeVar("_Result")
 
 
@@ -103,6 +104,7 @@ class HubRegistry:
             return self._write(decide)
 
     def _write(self, decide: Callable[[Subjects], tuple[_Result, Sequence[Change]]]) -> _Result:
+        unsure = 0
         for attempt in range(_TRIES):
             self._make_topic()
             transaction = self._hub.begin(_WRITER)
@@ -113,7 +115,14 @@ class HubRegistry:
                     transaction.abort()
                     return result
                 transaction.append([(_PARTITION, _records(changes))])
-                transaction.commit()
+                try:
+                    transaction.commit()
+                except HubError as error:
+                    unsure += 1
+                    if isinstance(error, Fenced) or unsure >= _UNSURE_TRIES:
+                        raise
+                    transaction.abort()
+                    continue  # it isn't known what came of it: the next try will see
             except Fenced:
                 transaction.abort()
                 # Each waits a while of its own, so that one of those who fence each other is
