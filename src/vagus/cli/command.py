@@ -32,6 +32,7 @@ from vagus.cli import (
     forget,
     group,
     hub,
+    mirror,
     produce,
     registry,
     run,
@@ -95,6 +96,7 @@ def _root(
 run.add_to(root)
 produce.add_to(root)
 consume.add_to(root)
+mirror.add_to(root)
 forget.add_to(root)
 serve.add_to(root)
 trace.add_to(root)

@@ -82,6 +82,11 @@ class Subjects:
 
     # What there is
 
+    @property
+    def highest(self) -> int:
+        """The highest id that was ever given; 0 if none was."""
+        return self._highest
+
     def names(self, *, deleted: bool = False) -> list[str]:
         """The subjects that have a version, sorted; with `deleted` also those that had one."""
         return sorted(

@@ -1,0 +1,60 @@
+"""Reading partitions up to given ends."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from vagus.errors import HubUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from vagus.hub.contract import Hub
+    from vagus.hub.records import FetchedRecords, TopicPartition
+
+__all__ = ["read_to"]
+
+PATIENCE_S = 150.0
+"""How long nothing may come. A dead writer's open transaction, for one, holds all up behind it."""
+
+
+def read_to(
+    hub: Hub, starts: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
+) -> Iterator[tuple[list[FetchedRecords], dict[TopicPartition, int]]]:
+    """All between the starts and the ends, in turns: what was read, and where that led to.
+
+    Raises HubUnavailable when nothing comes for long.
+    """
+    wanted = {tp: at for tp, at in starts.items() if at < ends[tp]}
+    if not wanted:
+        return
+    heard_s = time.monotonic()
+    with hub.reader(wanted) as reader:
+        before = reader.positions()
+        while True:
+            got = [part for read in reader.read(wait_s=0.5) if len(part := _cut(read, ends))]
+            reached = {tp: min(at, ends[tp]) for tp, at in reader.positions().items()}
+            if reached != before:
+                heard_s = time.monotonic()
+                yield got, reached
+                before = reached
+            left = [tp for tp, at in reached.items() if at < ends[tp]]
+            if not left:
+                return
+            reader.pause([tp for tp in reached if tp not in left])
+            if time.monotonic() - heard_s > PATIENCE_S:
+                topic, number = left[0]
+                raise HubUnavailable(
+                    f"expected events up to offset {ends[left[0]]}, got none after "
+                    f"{reached[left[0]]} for {PATIENCE_S:.0f} s",
+                    where=f"{topic}[{number}]",
+                    hint="does a writer keep a transaction open? Stop it and try again",
+                )
+
+
+def _cut(read: FetchedRecords, ends: Mapping[TopicPartition, int]) -> FetchedRecords:
+    end = ends[read.partition]
+    if read.next_offset <= end:
+        return read
+    return read.slice(0, int(read.offsets.searchsorted(end)))
