@@ -37,6 +37,7 @@ BENCHMARKS = [
     Benchmark("streams.join", "fill.fleet"),
     Benchmark("streams.window", "fill.fleet"),
     Benchmark("state.restore", "fill.bank", 1_000_000),
+    Benchmark("views.rebuild", "fill.fleet"),
     Benchmark("services.commands", events_max=100_000),
     Benchmark("services.latency", events_max=10_000),
 ]

@@ -43,6 +43,10 @@ def _benchmark(name: str) -> Callable[[Path, int], Result]:
             "services.commands": services.commands,
             "services.latency": services.latency,
         }[name]
+    if name == "views.rebuild":
+        from benchmarks import views
+
+        return views.rebuild
     from benchmarks import state
 
     return {"state.restore": state.restore}[name]
