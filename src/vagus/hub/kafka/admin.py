@@ -49,6 +49,7 @@ class Admin:
         self._worries = clients.worries
         self._lock = threading.Lock()
         self._counts: dict[str, int] = {}  # partitions of topics, as last heard
+        self._young: dict[str, float] = {}  # topics made of late, and how long to insist on them
 
     def check(self) -> None:
         """Wait for an answer. Raises HubUnavailable with the reason, within PATIENCE_S."""
@@ -91,6 +92,9 @@ class Admin:
         if known is not None and not fresh:
             return known
         found = self.topics()
+        while topic not in found and time.monotonic() < self._young.get(topic, 0.0):
+            time.sleep(0.05)  # the broker that was asked has not heard of it yet
+            found = self.topics()
         if topic not in found:
             raise UnknownTopic(topic, found, hub=self.where)
         return found[topic]
@@ -106,6 +110,7 @@ class Admin:
     def create(self, name: str, config: TopicConfig) -> None:
         """Make a topic, and wait until it can be used."""
         settings = {**_settings_of(config), _FUTURE: _ANY_TIME, **self._settings.topic}
+        self._young[name] = time.monotonic() + PATIENCE_S
         try:
             self._create(name, config.partitions, settings)
         except HubError as error:
@@ -129,6 +134,7 @@ class Admin:
     def delete(self, name: str) -> None:
         """Remove a topic, and wait until it is gone."""
         self.count(name, fresh=True)
+        self._young.pop(name, None)
         self.ask(lambda: self.client.delete_topics([name], request_timeout=PATIENCE_S)[name], name)
         self._await(lambda found: name not in found.topics, f"topic {name!r} is gone")
 

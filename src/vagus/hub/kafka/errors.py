@@ -68,12 +68,25 @@ PASSING = frozenset(
         "NOT_LEADER_FOR_PARTITION",
         "OFFSET_NOT_AVAILABLE",
         "UNKNOWN_LEADER_EPOCH",
+        "_NOENT",  # of a partition's leader
     }
 )
 """What brokers say while one is becoming another's successor."""
 REFUSED_LOGIN = frozenset({"_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED"})
 INSECURE = frozenset({"_SSL"})
 TOO_OLD = frozenset({"_UNSUPPORTED_FEATURE", "UNSUPPORTED_VERSION", "_NOT_IMPLEMENTED"})
+_LASTING = frozenset(
+    {
+        "INVALID_RECORD",
+        "INVALID_REQUIRED_ACKS",
+        "MSG_SIZE_TOO_LARGE",
+        "POLICY_VIOLATION",
+        "RECORD_LIST_TOO_LARGE",
+        "UNKNOWN_TOPIC_OR_PART",
+        "_UNKNOWN_PARTITION",
+        "_UNKNOWN_TOPIC",
+    }
+)
 _HINTS = {
     "NOT_ENOUGH_REPLICAS": "fewer replicas are in sync than min.insync.replicas asks for: are "
     "brokers down?",
@@ -158,6 +171,12 @@ def unavailable(error: KafkaError, where: str) -> HubUnavailable:
         where=where,
         hint=_HINTS.get(name) or "is it running there, and does this machine reach it?",
     )
+
+
+def is_lasting(error: KafkaError) -> bool:
+    """Whether the same events would be refused again."""
+    name: str = error.name()
+    return name in _LASTING or name.endswith("AUTHORIZATION_FAILED")
 
 
 def sentence(error: KafkaError) -> str:

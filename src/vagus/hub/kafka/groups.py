@@ -117,10 +117,27 @@ class Groups:
             for member in found.members
         ]
 
+    def member_ids(self, name: str) -> set[str]:
+        """Who is in the group now."""
+        return {member.member_id for member in self._members(name) or ()}
+
+    def writers(self, group: str, partitions: list[TopicPartition]) -> set[str]:
+        """The transactional ids that stand beside committed positions."""
+        found = self._listed(group, [Place(*tp) for tp in partitions], stable=False)
+        return {str(place.metadata) for place in found if place.metadata}
+
     def _positions(
         self, group: str, partitions: list[TopicPartition] | None, *, stable: bool
     ) -> dict[TopicPartition, int]:
         places = None if partitions is None else [Place(*tp) for tp in partitions]
+        return {
+            TopicPartition(place.topic, place.partition): place.offset
+            for place in self._listed(group, places, stable=stable)
+            if place.offset >= 0
+        }
+
+    def _listed(self, group: str, places: list[Place] | None, *, stable: bool) -> list[Place]:
+        """What the coordinator has of a group. Raises _Unstable."""
         wanted = ConsumerGroupTopicPartitions(group, places)
         client = self._admin.client
         try:
@@ -130,16 +147,12 @@ class Groups:
                 )[group]
             )
         except UnknownGroup:
-            return {}
+            return []
         found = answer.topic_partitions
         for place in found:
             if place.error is not None and place.error.name() == "UNSTABLE_OFFSET_COMMIT":
                 raise _Unstable
-        return {
-            TopicPartition(place.topic, place.partition): place.offset
-            for place in found
-            if place.offset >= 0
-        }
+        return list(found)
 
 
 class _Unstable(Exception):

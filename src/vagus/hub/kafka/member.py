@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -31,6 +32,7 @@ POLL_INTERVAL_MAX_S = 300.0
 """A member that doesn't read for so long is taken to hang: it leaves the group."""
 
 _STALE_S = 10.0
+_FENCING_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +154,13 @@ class KafkaMember(KafkaReader, Member):
             self._writer.close()
             self._writer = None
         if self._writer is None:
-            self._writer = Writer(self._hub, f"{self.group}-{uuid.uuid4().hex}")
+            self._writer = Writer(self._hub, self._writer_id())
         self._transaction = KafkaTransaction(self._hub, self._writer, self._move)
         return self._transaction
+
+    def _writer_id(self) -> str:
+        """The transactional id: who takes over from a dead member knows it by that."""
+        return f"{self.group}-{self._consumer.memberid() or uuid.uuid4().hex}"
 
     def _move(self, writer: Writer, positions: Mapping[TopicPartition, int]) -> None:
         """Commit positions within a transaction. The group's coordinator checks the membership.
@@ -163,9 +169,9 @@ class KafkaMember(KafkaReader, Member):
         """
         with self._lock:
             moved = self._mine(positions)
-            places = [Place(*tp, at) for tp, at in moved.items()]
+            places = [Place(*tp, at, writer.id) for tp, at in moved.items()]
             if not places:
-                places = [Place(*tp, at) for tp, at in list(self._committed.items())[:1]]
+                places = [Place(*tp, at, writer.id) for tp, at in [*self._committed.items()][:1]]
             if places:
                 self._insist(
                     lambda: writer.producer.send_offsets_to_transaction(
@@ -321,8 +327,28 @@ class KafkaMember(KafkaReader, Member):
         self, consumer: Consumer, partitions: list[TopicPartition]
     ) -> dict[TopicPartition, int]:
         """Where to read on: at committed positions, or where the caller wants to start."""
+        if not partitions:
+            return {}
+        self._end_dead_writers(partitions)
         committed = self._hub.committed(self.group, partitions)
+        claimed = [Place(*tp, at, self._writer_id()) for tp, at in committed.items()]
+        if claimed:
+            consumer.commit(offsets=claimed, asynchronous=False)
         fresh = [tp for tp in partitions if tp not in committed]
         starts = committed | self._hub.offsets(fresh, self._options.start)
         self._committed |= starts
         return starts
+
+    def _end_dead_writers(self, partitions: list[TopicPartition]) -> None:
+        """Abort what former owners that are no longer members left open.
+
+        Else what is behind it in their outputs and changelogs could not be read until the brokers
+        give it up by themselves, a minute later. Positions carry the id of who set them.
+        """
+        writers = self._hub.groups_.writers(self.group, partitions) - {self._writer_id()}
+        if not writers:
+            return
+        alive = {f"{self.group}-{each}" for each in self._hub.groups_.member_ids(self.group)}
+        for writer in sorted(writers - alive):
+            with suppress(HubError):  # another one has done it, or the brokers will
+                Writer(self._hub, writer, patience_s=_FENCING_S).close()

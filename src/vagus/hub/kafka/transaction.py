@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from confluent_kafka import KafkaException
 
-from vagus.errors import Fenced, HubError
+from vagus.errors import Fenced, HubError, HubUnavailable
 from vagus.hub.contract import Transaction
 from vagus.hub.kafka import convert, errors
 from vagus.hub.records import TopicPartition
@@ -29,13 +29,16 @@ TIMEOUT_S = 60.0
 """How long brokers leave a transaction open of which they hear nothing more."""
 
 _ROUND_S = 10.0
+_PAUSE_S = 0.05
 _PATIENCE_S = 120.0
 
 
 class Writer:
     """A producer with a transactional id: making one fences all earlier ones of that id."""
 
-    def __init__(self, hub: KafkaHub, transactional_id: str) -> None:
+    def __init__(
+        self, hub: KafkaHub, transactional_id: str, *, patience_s: float = _PATIENCE_S
+    ) -> None:
         self.id = transactional_id
         self.fenced = False
         self.broken = False
@@ -47,7 +50,7 @@ class Writer:
                 "linger.ms": "20",
             }
         )
-        self.insist(lambda: self.producer.init_transactions(_ROUND_S), _PATIENCE_S)
+        self.insist(lambda: self.producer.init_transactions(_ROUND_S), patience_s)
 
     def insist(self, step: Callable[[], object], patience_s: float = _PATIENCE_S) -> None:
         """Do a step until it is done, or can't be. Raises Fenced, or another HubError."""
@@ -58,15 +61,28 @@ class Writer:
                 return
             except KafkaException as raised:
                 error = errors.reason(raised)
-                if error.name() in errors.FENCED:
-                    self.fenced = self.broken = True
-                    raise self.replaced(error) from None
                 hopeless = self._hub.clients.worries.hopeless
                 if error.retriable() and hopeless is None and time.monotonic() < deadline:
+                    time.sleep(_PAUSE_S)
                     continue
-                self.broken = self.broken or error.fatal() or not error.txn_requires_abort()
+                self.broken = self.broken or not error.txn_requires_abort()
                 told = hopeless if error.retriable() and hopeless is not None else error
-                raise errors.translate(told, self._hub.url) from None
+                raise self.refused(told) from None
+
+    def refused(self, error: KafkaError) -> HubError:
+        """What to raise when the producer can't go on with a transaction."""
+        if error.name() in errors.FENCED:
+            self.fenced = self.broken = True
+            return self.replaced(error)
+        self.broken = self.broken or error.fatal()
+        found = errors.translate(error, self._hub.url)
+        if isinstance(found, HubUnavailable) or errors.is_lasting(error):
+            return found
+        return HubUnavailable(
+            f"the transaction was not committed: {errors.sentence(error)}",
+            where=self._hub.url,
+            hint="begin again, from the positions that are committed",
+        )
 
     def replaced(self, error: KafkaError) -> Fenced:
         """What to raise when another one has taken over."""
@@ -120,14 +136,17 @@ class KafkaTransaction(Transaction):
         self._check_open()
         self._hub.admin.require({TopicPartition(*tp) for tp, _ in batches})
         self._begin()
-        for tp, records in batches:
-            partition = TopicPartition(*tp)
-            if located:
-                places = self._places.setdefault(partition, _Places())
-                convert.produce(self._writer.producer, partition, records, places)
-            else:
-                convert.produce(self._writer.producer, partition, records)
-        self._writer.producer.poll(0)
+        try:
+            for tp, records in batches:
+                partition = TopicPartition(*tp)
+                if located:
+                    places = self._places.setdefault(partition, _Places())
+                    convert.produce(self._writer.producer, partition, records, places)
+                else:
+                    convert.produce(self._writer.producer, partition, records)
+            self._writer.producer.poll(0)
+        except KafkaException as raised:
+            raise self._writer.refused(errors.reason(raised)) from None
 
     def commit(
         self, positions: Mapping[TopicPartition, int] | None = None, *, then: Then | None = None
@@ -166,7 +185,10 @@ class KafkaTransaction(Transaction):
 
     def _locate(self) -> dict[TopicPartition, NDArray[np.int64]]:
         """Wait until it is known where the located outputs lie."""
-        self._writer.producer.flush(_PATIENCE_S)
+        try:
+            self._writer.producer.flush(_PATIENCE_S)
+        except KafkaException as raised:
+            raise self._writer.refused(errors.reason(raised)) from None
         found = {}
         for partition, places in self._places.items():
             if places.error is not None:
