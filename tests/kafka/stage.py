@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 RECOVERY_S = 60.0
 """Within this time after a fault all that was sent until then has come out."""
 
-START_S = 90.0
+START_S = 180.0
 
 
 class WorkerProcess:
