@@ -32,7 +32,7 @@ def test_other_events_than_expected_fail_the_test() -> None:
     done = given(ACCOUNTS).when(Deposit(account="a", cents=5))
     with pytest.raises(AssertionError, match=r"expected Deposited.*cents=6.*, got Deposited.*=5"):
         done.then(Deposited(account="a", cents=6))
-    with pytest.raises(AssertionError, match="expected no event, got Deposited"):
+    with pytest.raises(AssertionError, match="expected nothing, got Deposited"):
         done.then()
     with pytest.raises(AssertionError, match=r"expected refusal Refused\('no'.*, got Deposited"):
         done.then(vg.Refused("no"))
@@ -77,3 +77,66 @@ def test_a_state_that_does_not_come_back_as_it_was_is_found() -> None:
     service = bank(decider=vg.Decider(initial=Forgetful, decide=decide, evolve=evolve))
     with pytest.raises(AssertionError, match="is all that counts in the state"):
         given(service, PAID_IN).when(Deposit(account="a", cents=1))
+
+
+class Balance(vg.Row):
+    account: str
+    cents: int
+
+
+class Owes(vg.Command):
+    account: str
+
+
+class Reminded(BaseModel):
+    times: int = 0
+
+
+def _office() -> tuple[Any, Any]:
+    service = bank()
+    events = service.aggregates["account"].events
+    reminders = service.topic("reminder", Owes, key="account")
+
+    @service.view("balances", Balance, key="account", of=events)
+    def balances(event: Any, rows: Any) -> None:
+        old = rows.get(event.account)
+        change = event.cents if isinstance(event, Deposited) else -event.cents
+        rows.put(Balance(account=event.account, cents=change + (old.cents if old else 0)))
+
+    def react(event: Any, state: Reminded) -> Any:
+        if isinstance(event, Withdrawn):
+            yield vg.After("15m", Owes(account=event.account))
+        elif isinstance(event, Owes):
+            yield event
+
+    reminding = service.process(
+        "reminding", Reminded, on={events: "account"}, sends=[reminders], timers=[Owes], react=react
+    )
+    return balances, reminding
+
+
+def test_a_view_has_rows_after_events() -> None:
+    view, _ = _office()
+    given(view).then()
+    given(view, PAID_IN, Deposited(account="b", cents=1), PAID_IN).then(
+        Balance(account="a", cents=10), Balance(account="b", cents=1)
+    )
+    with pytest.raises(
+        AssertionError, match=r"expected nothing, got Balance\(account='a', cents=5"
+    ):
+        given(view, PAID_IN).then()
+
+
+def test_a_process_sends_commands_when_time_has_passed() -> None:
+    _, process = _office()
+    out = Withdrawn(account="a", cents=1, left=0)
+    given(process, PAID_IN, out).then()
+    given(process, out).after("14m").then()
+    given(process, out).after("15m").then(Owes(account="a"))
+    given(process, out).after("15m", out).after("15m").then(Owes(account="a"), Owes(account="a"))
+    with pytest.raises(AssertionError, match="expected nothing, got Owes"):
+        given(process, out).after("15m").then()
+    with pytest.raises(DeclarationError, match="'reminding' hears, got Deposit"):
+        given(process, Deposit(account="a", cents=1)).then()
+    with pytest.raises(DeclarationError, match="'reminding' sends, got Deposit"):
+        given(process, out).then(Deposit(account="a", cents=1))

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -106,13 +107,13 @@ class Intake:
     ) -> pl.DataFrame:
         """Take replayed records out: those for us are set aside, those for others left out."""
         assert read.headers is not None
+        if REPLAY_APP not in dict(chain.from_iterable(read.headers)):
+            return frame
         replayed = {
             row: dict(headers)
             for row, headers in enumerate(read.headers)
             if any(name == REPLAY_APP for name, _ in headers)
         }
-        if not replayed:
-            return frame
         for row, headers in replayed.items():
             one = frame.filter(pl.col("_row") == row)
             if headers[REPLAY_APP].decode() == self._app and one.height:

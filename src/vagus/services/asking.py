@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from vagus.events import Metadata
 from vagus.hub import TopicPartition
 from vagus.services.aggregate import REPLIES
 from vagus.services.envelope import Envelope
@@ -15,7 +14,7 @@ from vagus.services.writer import CommandWriter
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vagus.events import Registry
+    from vagus.events import Metadata, Registry
     from vagus.hub import Hub
     from vagus.services.command import Command
     from vagus.services.outcome import Outcome
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Ask", "Desk"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ask:
     """What a sender wants of a command; see `ServiceClient.send`."""
 
@@ -37,16 +36,6 @@ class Ask:
 
     def address(self, request: str, partition: int, now_ms: int) -> tuple[Headers, str]:
         """The headers of a command whose reply is to name `request`, and the command's id."""
-        metadata = self.metadata
-        if metadata is None:
-            metadata = Metadata(request, request)
-        elif metadata.event_id is None:
-            metadata = Metadata(
-                request,
-                metadata.correlation_id or request,
-                metadata.causation_id,
-                metadata.traceparent,
-            )
         envelope = Envelope(
             request.encode() if self.wait else None,
             partition,
@@ -54,6 +43,13 @@ class Ask:
             self.expected_version,
             None if self.expires_s is None else now_ms + int(self.expires_s * 1000),
         )
+        metadata = self.metadata
+        if metadata is None:
+            return envelope.first_headers(request), request
+        if metadata.event_id is None:
+            metadata = replace(
+                metadata, event_id=request, correlation_id=metadata.correlation_id or request
+            )
         return envelope.to_headers(metadata), metadata.event_id or request
 
 

@@ -36,7 +36,14 @@ class Envelope:
 
     def to_headers(self, metadata: Metadata) -> tuple[tuple[str, bytes], ...]:
         """The headers that say so, with those of the command's metadata."""
-        headers = list(metadata.to_headers())
+        return self._behind(list(metadata.to_headers()))
+
+    def first_headers(self, command_id: str) -> tuple[tuple[str, bytes], ...]:
+        """The same for a command that begins a piece of work, of which nothing else is known."""
+        named = command_id.encode()
+        return self._behind([("ce_id", named), ("ce_correlationid", named)])
+
+    def _behind(self, headers: list[tuple[str, bytes]]) -> tuple[tuple[str, bytes], ...]:
         if self.request is not None:
             headers.append((_REPLY_TO, b"%d/%s" % (self.reply_partition, self.request)))
         if self.idempotency_key is not None:

@@ -216,7 +216,8 @@ class Exchange:
         by_loop: dict[asyncio.AbstractEventLoop | None, list[_Settled]] = {}
         for one in settled:
             by_loop.setdefault(one[0].loop, []).append(one)
-            self.forget(one[0])
+            if one[2] is not None:
+                self.forget(one[0])
         for loop, group in by_loop.items():
             if loop is None:
                 _tell(group)

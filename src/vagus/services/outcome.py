@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic_core import from_json, to_json
 
@@ -25,8 +25,7 @@ class CommandFailed(VagusError):
     """
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(NamedTuple):
     """An event that came of a command: the name of its type, and its place.
 
     >>> Recorded("OrderPlaced", "order-event", 0, 17).offset

@@ -1,32 +1,53 @@
-"""Given, when, then: tests of aggregates as sentences, without a server."""
+"""Given, when, then: tests of services as sentences, without a server."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import polars as pl
 
 from vagus.errors import DeclarationError
+from vagus.events import Event
 from vagus.hub import TopicPartition
 from vagus.hub.personkeys import PersonKeys
 from vagus.runtime.frame import KEY, SEQ, TIME, TIME_TYPE, TOMBSTONE
 from vagus.runtime.topic import TopicCodec
+from vagus.services.deciding import reader_of
+from vagus.services.processes.process import ProcessType
 from vagus.services.refusal import Refused
 from vagus.services.service import Service
+from vagus.services.views.check import rows_after
+from vagus.services.views.declare import ViewType
 from vagus.testing.harness import Harness
 
 if TYPE_CHECKING:
-    from vagus.events import Event
     from vagus.services.aggregate import AggregateType
     from vagus.services.command import Command
+    from vagus.services.views.row import Row
+    from vagus.streams import Stream
+    from vagus.streams.duration import Duration
 
-__all__ = ["Given", "When", "given"]
+__all__ = ["Given", "GivenProcess", "GivenView", "When", "given"]
 
 
-def given(subject: Service | AggregateType, *events: Event) -> Given:
-    """What has happened to an aggregate: the beginning of a sentence that is a test.
+@overload
+def given(subject: Service | AggregateType, *events: Event) -> Given: ...
 
-    `when` says which command comes, `then` which events come of it, or which refusal.
+
+@overload
+def given(subject: ViewType, *events: Any) -> GivenView: ...
+
+
+@overload
+def given(subject: ProcessType, *events: Event) -> GivenProcess: ...
+
+
+def given(subject: Any, *events: Any) -> Any:
+    """What has happened: the beginning of a sentence that is a test.
+
+    Of an aggregate, `when` says which command comes, and `then` which events come of it, or which
+    refusal. Of a view, `then` says which rows it has. Of a process, `then` says what it has sent,
+    and `after` lets time pass before.
 
     >>> import vagus as vg
     >>> from pydantic import BaseModel
@@ -59,6 +80,10 @@ def given(subject: Service | AggregateType, *events: Event) -> Given:
     Account(cents=300)
     >>> _ = given(accounts).when(Withdraw(account="a", cents=1)).then(vg.Refused("too-little"))
     """
+    if isinstance(subject, ViewType):
+        return GivenView(subject, events)
+    if isinstance(subject, ProcessType):
+        return GivenProcess(subject, events)
     return Given(subject, events)
 
 
@@ -161,6 +186,77 @@ class When:
         return self
 
 
+class GivenView:
+    """What a view has been told; `then` says which rows it has."""
+
+    def __init__(self, view: ViewType, events: tuple[Any, ...]) -> None:
+        self._view, self._events = view, events
+
+    def then(self, *expected: Row) -> None:
+        """Expect these rows, in the order of their keys, or none.
+
+        Raises AssertionError with what is there instead, and what the view's function raises.
+        """
+        found = tuple(rows_after(self._view, self._events))
+        if found != expected:
+            raise AssertionError(f"expected {_shown(expected)}, got {_shown(found)}")
+
+
+class GivenProcess:
+    """What a process has heard; `then` says what it has sent."""
+
+    def __init__(self, process: ProcessType, events: tuple[Event, ...]) -> None:
+        self._process = process
+        self._steps: list[Event | Duration] = list(events)
+
+    def after(self, by: Duration, *events: Event) -> GivenProcess:
+        """Let time pass, so that timers are due; and what comes then."""
+        self._steps += [by, *events]
+        return self
+
+    def then(self, *expected: Event) -> None:
+        """Expect that all of this was sent, and nothing else; in its order for each topic.
+
+        Raises AssertionError with what was sent instead.
+        """
+        found: list[Event] = []
+        with Harness(self._process.app) as harness:
+            for step in self._steps:
+                if isinstance(step, Event):
+                    harness.send(self._heard_on(step), step)
+                else:
+                    harness.advance(step)
+            letters = harness.dead_letters
+            for topic in self._process.sends:
+                rows = harness.read(topic.name)
+                types = [schema.event_type for schema in topic.schemas]
+                found += reader_of(tuple(one for one in types if one is not None)).from_frame(rows)
+        if letters:
+            raise AssertionError(
+                f"expected no failure, got {letters[0].error}: {letters[0].detail}"
+            )
+        wanted = sorted(expected, key=self._place_of)
+        if found != wanted:
+            raise AssertionError(f"expected {_shown(tuple(wanted))}, got {_shown(tuple(found))}")
+
+    def _heard_on(self, event: Event) -> Stream:
+        for stream in self._process.inputs:
+            if type(event) in stream.event_types:
+                return stream
+        raise DeclarationError(
+            f"expected an event that process {self._process.name!r} hears, got "
+            f"{type(event).__name__}"
+        )
+
+    def _place_of(self, event: Event) -> int:
+        for place, topic in enumerate(self._process.sends):
+            if any(schema.event_type is type(event) for schema in topic.schemas):
+                return place
+        raise DeclarationError(
+            f"expected what process {self._process.name!r} sends, got {type(event).__name__}"
+        )
+
+
 def _as_expected(refused: Refused, expected: Refused) -> bool:
     return (
         refused.code == expected.code
@@ -179,10 +275,10 @@ def _plain(value: Any) -> Any:
     return to_jsonable_python(value)
 
 
-def _shown(outcome: tuple[Event, ...] | Refused) -> str:
+def _shown(outcome: tuple[Any, ...] | Refused) -> str:
     if isinstance(outcome, Refused):
         return f"refusal {outcome!r}"
-    return ", ".join(map(repr, outcome)) or "no event"
+    return ", ".join(map(repr, outcome)) or "nothing"
 
 
 def _begin_with(
