@@ -8,8 +8,7 @@ import typer
 
 from vagus.cli.options import DEFAULT_HUB, HubOption, JsonOption, example
 from vagus.cli.place import open_hub, time_ms
-from vagus.cli.terminal import print_json, progress, time_text
-from vagus.streams.duration import duration_text
+from vagus.cli.terminal import print_json, progress, seconds_text, time_text
 
 if TYPE_CHECKING:
     from vagus.streams.trace import Trace, Traced
@@ -91,7 +90,7 @@ def _line(event: Traced, cause: Traced | None) -> str:
 
 def _delay(delay_ms: int) -> str:
     sign = "-" if delay_ms < 0 else "+"
-    return sign + (duration_text(abs(delay_ms)) if delay_ms else "0ms")
+    return sign + seconds_text(abs(delay_ms) / 1000)
 
 
 def _plain(depth: int, event: Traced, cause: Traced | None) -> dict[str, Any]:
