@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from vagus.errors import Fenced, HubError, HubUnavailable, SchemaError, TopicExists, UnknownTopic
 from vagus.events.registry import check_level
-from vagus.hub.contract import Hub, TopicConfig
+from vagus.hub.contract import Hub, TopicConfig, Transaction
 from vagus.hub.records import Records, TopicPartition
 from vagus.hub.subjects import Change, Subjects, level_change
 
@@ -107,8 +107,9 @@ class HubRegistry:
         unsure = 0
         for attempt in range(_TRIES):
             self._make_topic()
-            transaction = self._hub.begin(_WRITER)
+            transaction: Transaction | None = None
             try:
+                transaction = self._hub.begin(_WRITER)
                 self._refresh()
                 result, changes = decide(self._subjects)
                 if not changes:
@@ -124,13 +125,15 @@ class HubRegistry:
                     transaction.abort()
                     continue  # it isn't known what came of it: the next try will see
             except Fenced:
-                transaction.abort()
+                if transaction is not None:
+                    transaction.abort()
                 # Each waits a while of its own, so that one of those who fence each other is
                 # alone for long enough.
                 time.sleep(pause_s(attempt))
                 continue
             except BaseException:
-                transaction.abort()
+                if transaction is not None:
+                    transaction.abort()
                 raise
             self._refresh()
             return result
