@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vagus.testing.given import Given, GivenProcess, GivenView, When, given
+from vagus.testing.given import given
 from vagus.testing.harness import Crash, Harness
 
-__all__ = ["Crash", "Given", "GivenProcess", "GivenView", "Harness", "When", "given"]
+__all__ = ["Crash", "Harness", "given"]
