@@ -12,9 +12,12 @@ from opentelemetry import trace as otel
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from pydantic import BaseModel
 
 import vagus as vg
 from vagus.hub import TopicPartition
+from vagus.hub.schemas import HubRegistry
+from vagus.runtime.worker import Worker
 
 
 class Order(vg.Event):
@@ -135,3 +138,44 @@ def test_vagus_itself_never_imports_opentelemetry() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout == "0\n"
+
+
+class Pay(vg.Command):
+    order_id: str
+
+
+class Case(BaseModel):
+    paid: bool = False
+
+
+def test_spans_follow_a_command_to_its_events(
+    provider: TracerProvider, spans: InMemorySpanExporter
+) -> None:
+    bank = vg.Service("bank")
+    cases = bank.aggregate(
+        "case",
+        key="order_id",
+        commands=Pay,
+        events=Payment,
+        decider=vg.Decider(
+            initial=Case,
+            decide=lambda command, case: [Payment(order_id=command.order_id)],
+            evolve=lambda case, event: Case(paid=True),
+        ),
+    )
+    with vg.connect(":memory:") as hub, bank.connect(hub) as client:
+        with provider.get_tracer("test").start_as_current_span("buy"):
+            client.call(Pay(order_id="a"), wait=False)
+        worker = Worker("bank", bank.topology, hub, HubRegistry(hub))
+        while worker.turn():
+            pass
+        worker.close()
+
+    commands = cases.command_topic.name
+    by_name = {span.name: span for span in spans.get_finished_spans()}
+    chain = ["buy", f"send {commands}", f"process {commands}"]
+    assert set(by_name) == set(chain)
+    for cause, effect in itertools.pairwise(chain):
+        context = by_name[cause].context
+        assert context is not None
+        assert _parent(by_name[effect]) == context.span_id

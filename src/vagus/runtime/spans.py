@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Headers = tuple[tuple[str, bytes], ...]
 
-__all__ = ["Spans", "sending"]
+__all__ = ["Spans", "sending", "tracing"]
 
 _TRACEPARENT = "traceparent"
 
@@ -104,6 +104,11 @@ def sending(topic: str, metadata: Metadata | None) -> Iterator[Metadata | None]:
         f"send {topic}", kind=SpanKind.PRODUCER, attributes=attributes
     ) as span:
         yield replace(metadata or Metadata.new(), traceparent=_traceparent(span))
+
+
+def tracing() -> bool:
+    """Whether this process has set up OpenTelemetry."""
+    return _tracer() is not None
 
 
 def _tracer() -> Any:

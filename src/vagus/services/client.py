@@ -8,9 +8,11 @@ import time
 from typing import TYPE_CHECKING, Self
 
 from vagus.errors import VagusError
+from vagus.events import Metadata
 from vagus.hub import connect
 from vagus.hub.contract import Closing
 from vagus.hub.schemas import HubRegistry
+from vagus.runtime.spans import sending, tracing
 from vagus.services.asking import Ask
 from vagus.services.exchange import Exchange, Parcel, waiter
 from vagus.services.outcome import Outcome, read_outcome
@@ -19,7 +21,6 @@ from vagus.services.writer import CommandWriter
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from vagus.events import Metadata
     from vagus.hub import Hub
     from vagus.services.aggregate import AggregateType
     from vagus.services.command import Command
@@ -165,9 +166,13 @@ class ServiceClient(Closing):
         exchange = self._running()
         now_ms = time.time_ns() // 1_000_000
         request = exchange.request()
+        aggregate = self.service.taker(type(command))
+        if tracing():
+            with sending(aggregate.command_topic.name, ask.metadata or Metadata()) as traced:
+                ask.metadata = traced
         headers, command_id = ask.address(request, exchange.partition, now_ms)
         parcel = Parcel(
-            self._writer(self.service.taker(type(command))),
+            self._writer(aggregate),
             command,
             headers,
             now_ms,
