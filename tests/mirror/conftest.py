@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import random
 from collections.abc import Iterator
 from typing import Any
 
@@ -73,3 +75,11 @@ def source() -> Iterator[Hub]:
 def target() -> Iterator[Hub]:
     with connect(":memory:") as hub:
         yield hub
+
+
+@pytest.fixture
+def seed() -> int:
+    """A new seed each time, or the one in VAGUS_SEED."""
+    chosen = int(os.environ.get("VAGUS_SEED") or random.SystemRandom().randrange(1 << 32))
+    print(f"repeat with VAGUS_SEED={chosen}")
+    return chosen
