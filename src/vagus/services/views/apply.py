@@ -9,13 +9,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 
 from vagus.runtime.frame import KEY, SEQ, TOMBSTONE
 from vagus.services.views.declare import Deleted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import polars as pl
 
     from vagus.events.encrypting import Encrypting
     from vagus.runtime.batch import Retry
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from vagus.services.views.rows import Rows
 
 __all__ = ["Applied", "Apply"]
+
+
+_CHUNK = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +66,21 @@ class Apply:
 
     def batch(self, frames: Mapping[str, pl.DataFrame], start: int, stop: int) -> Applied:
         """Apply the records numbered `start` up to `stop`."""
-        parts = {
-            topic: frame.filter((pl.col(SEQ) >= start) & (pl.col(SEQ) < stop))
-            if start or (frame.height and frame[SEQ][-1] >= stop)
-            else frame
-            for topic, frame in frames.items()
-        }
         if self._view.columns:
-            return self._frame(next(iter(parts.values())), stop)
-        events = _events(parts, self._readers, self._keys, range(start, stop))
-        return self._events(events, start, stop)
+            (frame,) = _between(frames, start, stop).values()
+            return self._frame(frame, stop)
+        applied = Applied(stop)
+        # Few at a time: objects that live shortly cost little.
+        for begin in range(start, stop, _CHUNK):
+            end = min(begin + _CHUNK, stop)
+            parts = _between(frames, begin, end)
+            events = _events(parts, self._readers, self._keys, range(begin, end))
+            done = self._events(events, begin, end)
+            applied.failed += done.failed
+            if done.stop < end:
+                applied.stop = done.stop
+                break
+        return applied
 
     def _events(self, events: list[Any], start: int, stop: int) -> Applied:
         rows: Any = self._rows
@@ -162,6 +171,16 @@ class _NotAnEvent(Exception):
 @dataclass(frozen=True, slots=True)
 class _Unfit:
     reason: Exception
+
+
+def _between(frames: Mapping[str, pl.DataFrame], start: int, stop: int) -> dict[str, pl.DataFrame]:
+    """The records numbered `start` up to `stop`, of the topics that have some."""
+    found = {}
+    for topic, frame in frames.items():
+        first, behind = (int(frame[SEQ].search_sorted(seq)) for seq in (start, stop))
+        if behind > first:
+            found[topic] = frame[first:behind]
+    return found
 
 
 def _refusing(function: Callable[[Any, Any], None], event: Any, rows: Any) -> None:
