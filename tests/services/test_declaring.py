@@ -139,6 +139,22 @@ def test_topics_with_other_partitions_than_the_commands_are_refused(topic: str) 
             h.run()
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        TopicConfig(cleanup="compact"),
+        TopicConfig(cleanup="compact,delete"),
+        TopicConfig(retention_s=60.0),
+        TopicConfig(retention_bytes=1 << 20),
+    ],
+)
+def test_an_event_topic_that_is_not_kept_for_ever_is_refused(config: TopicConfig) -> None:
+    with Harness(bank()) as h:
+        h.hub.create_topic("account-event", config)
+        with pytest.raises(HubError, match="'account-event' to keep its events for ever"):
+            h.run()
+
+
 def test_only_a_service_takes_commands() -> None:
     app = vg.App("plain")
     app.topic("fact", Fact, key="account").to("copy")

@@ -61,6 +61,7 @@ def provision(hub: Hub, app: str, topology: Topology) -> dict[str, int]:
             for sink in sub.sinks:
                 if sink.in_place:
                     _alike(sink.topic, ensure(sink.topic, partitions), partitions)
+                    _kept(sink.topic, hub.describe_topic(sink.topic.name).config)
                 elif sink.topic.follows_inputs:
                     ensure(sink.topic, _wanted(sink.topic, topology, counts) or partitions)
             waiting.remove(sub)
@@ -120,6 +121,23 @@ def _alike(topic: Topic, count: int, partitions: int) -> None:
             f"it, got {count}",
             hint="a key's records must stay in one partition: give the topics that are read as "
             "many partitions as it has",
+        )
+
+
+def _kept(topic: Topic, config: TopicConfig) -> None:
+    """Refuse a topic whose events might go, where it is declared that they are kept for ever."""
+    wanted = topic.config
+    limits = (wanted.cleanup, wanted.retention_s, wanted.retention_bytes)
+    if limits == ("delete", None, None) and limits != (
+        config.cleanup,
+        config.retention_s,
+        config.retention_bytes,
+    ):
+        raise HubError(
+            f"expected topic {topic.name!r} to keep its events for ever, got cleanup "
+            f"{config.cleanup!r}, retention {config.retention_s} s, {config.retention_bytes} bytes",
+            hint="they are all that is known of what happened: `vagus topic alter` takes the "
+            "limits away",
         )
 
 
