@@ -127,10 +127,11 @@ class Reader(Closing):
     ) -> list[FetchedRecords]:
         """The next committed records, at most one batch for each partition, positions moved on.
 
-        Waits up to `wait_s` for the first record. A bound is met to within one stored batch,
-        and at least one record is returned if there is one; partitions take turns, so that none
-        starves. Raises OffsetOutOfRange where a position is no longer kept, CorruptBatch where
-        stored bytes are damaged.
+        Waits up to `wait_s` for the first record, or until a position has moved on without one
+        (past what was aborted, or compacted away, at the end of a partition). A bound is met to
+        within one stored batch, and at least one record is returned if there is one; partitions
+        take turns, so that none starves. Raises OffsetOutOfRange where a position is no longer
+        kept, CorruptBatch where stored bytes are damaged.
         """
 
     @abstractmethod

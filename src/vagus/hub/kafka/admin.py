@@ -56,7 +56,7 @@ class Admin:
         self._metadata()
 
     def _metadata(self) -> Any:
-        deadline = time.monotonic() + PATIENCE_S - 2
+        deadline = time.monotonic() + PATIENCE_S - 3
         while True:
             try:
                 found = self.client.list_topics(timeout=1.5)
@@ -149,15 +149,19 @@ class Admin:
             tuple(PartitionInfo(tp.partition, starts[tp], ends[tp], None) for tp in partitions),
         )
 
-    def config(self, name: str, count: int) -> TopicConfig:
-        """A topic's configuration."""
+    def settings(self, name: str) -> dict[str, str]:
+        """A topic's settings, in Kafka's words."""
         resource = kafka.ConfigResource(kafka.ResourceType.TOPIC, name)
-        entries = self.ask(
+        entries: dict[str, Any] = self.ask(
             lambda: self.client.describe_configs([resource], request_timeout=PATIENCE_S)[resource],
             name,
             sure=True,
         )
-        found = {key: entry.value for key, entry in entries.items()}
+        return {key: entry.value for key, entry in entries.items()}
+
+    def config(self, name: str, count: int) -> TopicConfig:
+        """A topic's configuration."""
+        found = self.settings(name)
         policies = set(found["cleanup.policy"].split(","))
         cleanup = "compact,delete" if len(policies) == 2 else policies.pop()
         retention_ms, retention_bytes = int(found["retention.ms"]), int(found["retention.bytes"])

@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from vagus.errors import HubUnavailable
-from vagus.hub.kafka import convert, errors
+from vagus.hub.kafka import errors
 from vagus.hub.kafka.clients import log
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Appender:
         producer = self._start()
         reports = [_Report(len(records), acks == "none") for _, records in batches]
         for (partition, records), report in zip(batches, reports, strict=True):
-            convert.produce(producer, partition, records, report)
+            self._clients.send(producer, partition, records, report)
         if acks == "none":
             return [-1] * len(batches)
         for (partition, _), report in zip(batches, reports, strict=True):
@@ -48,6 +48,9 @@ class Appender:
                     f"no answer from Kafka within {TIMEOUT_S:.0f} s", where=self._admin.where
                 )
             if report.error is not None:
+                if report.error.name() == "MSG_SIZE_TOO_LARGE":
+                    limit = int(self._admin.settings(partition.topic)["max.message.bytes"])
+                    raise errors.too_large(partition.topic, limit)
                 raise errors.translate(report.error, self._admin.where, partition.topic)
         return [report.first for report in reports]
 

@@ -11,19 +11,21 @@ from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from vagus.errors import HubError
-from vagus.hub.kafka import errors
+from vagus.hub.kafka import convert, errors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from confluent_kafka import KafkaError
 
     from vagus.hub.kafka.settings import KafkaSettings
+    from vagus.hub.records import Records, TopicPartition
 
 log = logging.getLogger("vagus.hub")
 log.addHandler(logging.NullHandler())
 
 _TELL_EVERY_S = 60.0
+_EVENT_BYTES_MAX = 1_000_000  # unless message.max.bytes says otherwise
 _DEFAULTS = {
     "client.id": "vagus",
     "reconnect.backoff.ms": "50",
@@ -81,6 +83,28 @@ class Clients:
         named = {"client.id": client_id} if client_id else {}
         made: Consumer = self._make(Consumer, {**base, **own}, named)
         return made
+
+    def send(
+        self,
+        producer: Producer,
+        partition: TopicPartition,
+        records: Records,
+        on_delivery: Callable[..., None] | None = None,
+    ) -> None:
+        """Hand records to a producer, see `convert.produce`. Raises HubError."""
+        try:
+            convert.produce(producer, partition, records, on_delivery)
+        except KafkaException as error:
+            if errors.reason(error).name() == "MSG_SIZE_TOO_LARGE":
+                limit = int(self._settings.properties.get("message.max.bytes", _EVENT_BYTES_MAX))
+                sizes = [
+                    len(key or b"") + len(value or b"")
+                    for key, value in zip(
+                        records.keys.to_list(), records.values.to_list(), strict=True
+                    )
+                ]
+                raise errors.too_large(partition.topic, limit, max(sizes)) from None
+            raise errors.wrap(error, self._settings.where, partition.topic) from None
 
     def _make(
         self, kind: Any, own: Mapping[str, object], fixed: Mapping[str, object] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from vagus.errors import (
@@ -87,6 +88,9 @@ _LASTING = frozenset(
         "_UNKNOWN_TOPIC",
     }
 )
+_NOISE = re.compile(
+    r"^\S+/(bootstrap|\d+): |^(Broker|Local): | \(after \d+ms in state \w+[^)]*\)|ipv[46]#"
+)
 _HINTS = {
     "NOT_ENOUGH_REPLICAS": "fewer replicas are in sync than min.insync.replicas asks for: are "
     "brokers down?",
@@ -154,7 +158,7 @@ def unavailable(error: KafkaError, where: str) -> HubUnavailable:
             where=where,
             hint="check sasl.mechanism, sasl.username and VAGUS_KAFKA_SASL_PASSWORD",
         )
-    if name in INSECURE:
+    if name in INSECURE or "SSL" in text:
         return HubUnavailable(
             f"no secure connection: {text}",
             where=where,
@@ -169,7 +173,9 @@ def unavailable(error: KafkaError, where: str) -> HubUnavailable:
     return HubUnavailable(
         f"no answer from Kafka: {text}",
         where=where,
-        hint=_HINTS.get(name) or "is it running there, and does this machine reach it?",
+        hint=_HINTS.get(name)
+        or "is it running there, does this machine reach it, and is security.protocol "
+        "what it expects?",
     )
 
 
@@ -179,8 +185,17 @@ def is_lasting(error: KafkaError) -> bool:
     return name in _LASTING or name.endswith("AUTHORIZATION_FAILED")
 
 
+def too_large(topic: str, limit: int, nbytes: int | None = None) -> HubError:
+    """An event that doesn't fit."""
+    got = "" if nbytes is None else f", got one of {nbytes}"
+    return HubError(
+        f"expected events of at most {limit} bytes{got}",
+        where=topic,
+        hint=_HINTS["MSG_SIZE_TOO_LARGE"],
+    )
+
+
 def sentence(error: KafkaError) -> str:
     """The client's words, without the names of its threads and in one line."""
-    text = error.str() or error.name()
-    text = " ".join(text.split())
-    return text.removeprefix("Broker: ").removeprefix("Local: ")
+    text = " ".join((error.str() or error.name()).split())
+    return _NOISE.sub("", text)

@@ -85,10 +85,11 @@ class Groups:
         if not positions:
             return
         places = [Place(*tp, at) for tp, at in positions.items()]
-        wanted = ConsumerGroupTopicPartitions(name, places)
         client = self._admin.client
         done = self._admin.ask(
-            lambda: client.alter_consumer_group_offsets([wanted], request_timeout=PATIENCE_S)[name]
+            lambda: client.alter_consumer_group_offsets(
+                [ConsumerGroupTopicPartitions(name, list(places))], request_timeout=PATIENCE_S
+            )[name]
         )
         for place in done.topic_partitions:
             if place.error is not None:
@@ -138,12 +139,13 @@ class Groups:
 
     def _listed(self, group: str, places: list[Place] | None, *, stable: bool) -> list[Place]:
         """What the coordinator has of a group. Raises _Unstable."""
-        wanted = ConsumerGroupTopicPartitions(group, places)
         client = self._admin.client
         try:
             answer = self._admin.ask(
                 lambda: client.list_consumer_group_offsets(
-                    [wanted], require_stable=stable, request_timeout=PATIENCE_S
+                    [ConsumerGroupTopicPartitions(group, places and list(places))],
+                    require_stable=stable,
+                    request_timeout=PATIENCE_S,
                 )[group]
             )
         except UnknownGroup:

@@ -53,6 +53,7 @@ class KafkaReader(Reader):
         self._turn = 0
         self._record_bytes = 1024
         self._woken = False
+        self._moved = False  # whether a position has passed a marker, or what is gone, at an end
         self._closed = False
         self._lock = threading.RLock()
 
@@ -81,8 +82,8 @@ class KafkaReader(Reader):
                 self._fetch(max_records, max_bytes, wait)
                 self._look_for_failures()
                 got = self._take(max_records, max_bytes)
-                if got or self._woken or left <= 0:
-                    self._woken = False
+                if got or self._woken or self._moved or left <= 0:
+                    self._woken = self._moved = False
                     return got
 
     def positions(self) -> dict[TopicPartition, int]:
@@ -242,6 +243,7 @@ class KafkaReader(Reader):
         if held:
             held[-1] = replace(held[-1], next_offset=offset)
         else:
+            self._moved = self._moved or offset > self._positions[partition]
             self._positions[partition] = max(offset, self._positions[partition])
         self._ends[partition] = offset
 

@@ -12,7 +12,7 @@ from confluent_kafka import KafkaException
 
 from vagus.errors import Fenced, HubError, HubUnavailable
 from vagus.hub.contract import Transaction
-from vagus.hub.kafka import convert, errors
+from vagus.hub.kafka import errors
 from vagus.hub.records import TopicPartition
 
 if TYPE_CHECKING:
@@ -141,9 +141,9 @@ class KafkaTransaction(Transaction):
                 partition = TopicPartition(*tp)
                 if located:
                     places = self._places.setdefault(partition, _Places())
-                    convert.produce(self._writer.producer, partition, records, places)
+                    self._hub.clients.send(self._writer.producer, partition, records, places)
                 else:
-                    convert.produce(self._writer.producer, partition, records)
+                    self._hub.clients.send(self._writer.producer, partition, records)
             self._writer.producer.poll(0)
         except KafkaException as raised:
             raise self._writer.refused(errors.reason(raised)) from None
