@@ -78,7 +78,14 @@ class ProcessDeclarations:
         ['o1']
         """
         app = cast("App", self)
-        return ProcessType(app, name, state, react, on, sends, _classes(timers, name))
+        made = ProcessType(app, name, state, react, on, sends, _classes(timers, name))
+        self.__dict__.setdefault("_processes", {})[name] = made
+        return made
+
+    @property
+    def processes(self) -> dict[str, ProcessType]:
+        """The declared process managers, by name."""
+        return dict(self.__dict__.get("_processes", {}))
 
 
 def _classes(given: Any, name: str) -> tuple[type[Event], ...]:
