@@ -93,9 +93,11 @@ def test_confluents_clients_read_and_write_a_topic_as_we_do(
     kafka: Cluster, cluster: Hub, served: RegistryServer, app: vg.App
 ) -> None:
     topic = _topic(app)
-    with vg.Client(app, cluster) as client:
+    with (
+        vg.Client(app, cluster) as client,
+        SchemaRegistryClient({"url": served.url}) as schemas,
+    ):
         client.send(topic, EVENTS)
-        schemas = SchemaRegistryClient({"url": served.url})
         producer = SerializingProducer(
             {
                 "bootstrap.servers": kafka.bootstrap,
