@@ -12,6 +12,7 @@ from tests.personal.people import ADA, BOB, Customer
 from vagus.errors import VagusError
 from vagus.events import RecordSchema
 from vagus.hub import Hub, TopicPartition, connect
+from vagus.hub.mirror.topics import chosen
 from vagus.hub.personkeys import PERSONAL_KEYS_TOPIC, PersonKeys
 
 MARKS = RecordSchema.of(Customer).marks
@@ -168,3 +169,8 @@ def test_a_session_gives_who_came_back_the_new_key() -> None:
         sealed = fresh.session().seal(Customer.to_frame([ADA]), MARKS)
 
         assert fresh.open(sealed, MARKS)["email"].to_list() == ["ada@example.com"]
+
+
+@pytest.mark.parametrize("pattern", ["*", "_*", "_vagus-personal-keys"])
+def test_a_mirror_leaves_keys_out(pattern: str) -> None:
+    assert PERSONAL_KEYS_TOPIC not in chosen([PERSONAL_KEYS_TOPIC, "customer"], pattern)
