@@ -108,6 +108,7 @@ def test_confluents_clients_read_and_write_a_topic_as_we_do(
         for row in ROWS:
             producer.produce(topic, key=row["sensor"], value=row)
         assert producer.flush(30) == 0
+        producer.close()
         consumer = DeserializingConsumer(
             {
                 "bootstrap.servers": kafka.bootstrap,
