@@ -165,9 +165,13 @@ class _Scan:
         """The events of which one of the ids is this one."""
         found: list[Traced] = []
         for read in self._reads():
-            for row, headers in enumerate(read.headers or ()):
-                if any(value == wanted and name in _IDS for name, value in headers):
-                    found.append(self._traced(read, row))
+            rows = {
+                row: None
+                for row, headers in enumerate(read.headers or ())
+                for name, value in headers
+                if value == wanted and name in _IDS
+            }
+            found += [self._traced(read, row) for row in rows]
         # An event on its way to another partition is written once more as it is.
         known = {one.metadata.event_id for one in found if not _is_on_its_way(one)}
         found = [
