@@ -21,9 +21,7 @@ def hub() -> Hub:
 
 def test_a_claimed_topic_is_refused_to_another_application(hub: Hub) -> None:
     claim(hub, "order", {"order-event", "order-command"})
-    with pytest.raises(
-        TopicOwned, match="to belong to 'shop', but it belongs to 'order'"
-    ):
+    with pytest.raises(TopicOwned, match="to belong to 'shop', but it belongs to 'order'"):
         claim(hub, "shop", {"order-event"})
     assert owners(hub) == {"order-command": "order", "order-event": "order"}
 
