@@ -341,3 +341,34 @@ def test_accepted_and_refused_commands_are_counted(h: Harness) -> None:
 
 def test_a_description_shows_the_aggregates() -> None:
     assert "account.decide: decide account, from account-command" in str(bank().describe())
+
+
+class Count(vg.Command):
+    number: int
+
+
+class Counted(vg.Event):
+    number: int
+
+
+def test_keys_may_be_whole_numbers() -> None:
+    service = vg.Service("counting")
+    service.aggregate(
+        "number",
+        key="number",
+        commands=Count,
+        events=Counted,
+        decider=vg.Decider(
+            initial=Account,
+            decide=lambda command, state: Counted(number=command.number),
+            evolve=lambda state, event: Account(cents=state.cents + 1),
+        ),
+        partitions=3,
+    )
+    with Harness(service) as h:
+        for number in (-7, 0, 1 << 62):
+            h.send(Count(number=number))
+            h.restart()
+            assert h.send(Count(number=number)).version == 2
+        with pytest.raises(vg.errors.EncodeError, match="a whole number of 64 bits"):
+            h.send(Count(number=1 << 64))

@@ -6,12 +6,12 @@ import contextlib
 from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 
-from vagus.errors import TopicExists
-from vagus.events import AvroCodec, BytesColumn, KeyCodec, RecordSchema, partitions_for
+from vagus.errors import EncodeError, TopicExists
+from vagus.events import AvroCodec, BytesColumn, RecordSchema, partitions_for
 from vagus.hub import Records, TopicPartition
 from vagus.hub.personkeys import PersonKeys
+from vagus.services.deciding import key_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +34,6 @@ class CommandWriter:
             hub.create_topic(topic.name, topic.config)
         self._count = hub.describe_topic(topic.name).config.partitions
         self._topic = topic.name
-        self._keys = KeyCodec(topic.key_kind)
         self._values = AvroCodec(topic.schemas, registry, topic.name)
         self._key_of = aggregate.key_of
         self._persons = PersonKeys.of(hub)
@@ -43,9 +42,7 @@ class CommandWriter:
         self, commands: Sequence[Event], headers: Sequence[Headers], now_ms: int
     ) -> list[tuple[TopicPartition, Records]]:
         """The commands as records, by partition. Raises EncodeError if one can't be written."""
-        keys = self._keys.encode(
-            pl.Series("key", list(map(self._key_of, commands)), self._keys.dtype)
-        )
+        keys = self._encode_keys(commands)
         values = self._encode(commands)
         stamps = np.full(len(commands), now_ms, dtype=np.int64)
         if self._count == 1:
@@ -59,6 +56,14 @@ class CommandWriter:
             records = Records(keys.take(rows), values.take(rows), stamps[rows], part)
             found.append((TopicPartition(self._topic, number), records))
         return found
+
+    def _encode_keys(self, commands: Sequence[Event]) -> BytesColumn:
+        try:
+            return BytesColumn([key_bytes(self._key_of(command)) for command in commands])
+        except (TypeError, ValueError, OverflowError) as error:
+            raise EncodeError(
+                f"expected a key of text, or a whole number of 64 bits: {error}", where=self._topic
+            ) from None
 
     def _encode(self, commands: Sequence[Event]) -> BytesColumn:
         types = {type(command): None for command in commands}
