@@ -88,6 +88,15 @@ class Node:
                 start_new_session=True,
             )
 
+    def revive(self) -> None:
+        """Whatever was done to it: have it run."""
+        if self._process is None or self._process.poll() is not None:
+            self._process = None
+            self.start()
+            self.wait_until_ready()
+        else:
+            self.thaw()
+
     def wait_until_ready(self) -> None:
         """Wait until it has said that it is."""
         assert self._process is not None

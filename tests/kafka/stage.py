@@ -84,6 +84,20 @@ class Stage:
         self.watch.close()
         self.load.close()
 
+    def repair(self) -> None:
+        """Have everything run again that a test that failed has left broken."""
+        for proxy in self.cluster.proxies:
+            proxy.heal()
+        for node in self.cluster.nodes:
+            node.revive()
+        self.cluster.wait_in_sync()
+        for worker in list(self.workers):
+            worker.signal(signal.SIGCONT)
+            if worker.process.poll() is not None:
+                self.workers.remove(worker)
+        while len(self.workers) < 2:
+            self.start_worker()
+
     def start_worker(self) -> WorkerProcess:
         """Start one more worker."""
         self._started += 1

@@ -37,11 +37,18 @@ Rounds = Callable[[Callable[[], None]], None]
 
 
 @pytest.fixture(scope="module")
-def stage(brokers: None) -> Iterator[Stage]:
+def built(brokers: None) -> Iterator[Stage]:
     with Cluster(3, proxied=True) as cluster:
         stage = Stage(cluster, SEED)
         yield stage
         stage.close()
+
+
+@pytest.fixture
+def stage(built: Stage) -> Stage:
+    """All of it at work, even if another test has left it in ruins."""
+    built.repair()
+    return built
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from itertools import chain, count
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -265,6 +266,8 @@ class Admin:
                 passing = told.name() in errors.PASSING or (sure and told.name() in errors.UNKNOWN)
                 if passing and time.monotonic() < deadline:
                     time.sleep(0.02)
+                    with suppress(KafkaException):  # what it thinks of leaders is out of date
+                        self.client.list_topics(timeout=1.5)
                     continue
                 raise self._translated(told, topic) from None
             except TimeoutError:

@@ -143,7 +143,7 @@ def translate(error: KafkaError, where: str, topic: str | None = None) -> HubErr
             where=where if topic is None else f"{topic}, {where}",
             hint="have the cluster's administrator grant it to this user (an ACL)",
         )
-    if name in _UNREACHABLE or name in REFUSED_LOGIN | INSECURE | TOO_OLD:
+    if name in _UNREACHABLE | PASSING or name in REFUSED_LOGIN | INSECURE | TOO_OLD:
         return unavailable(error, where)
     place = where if topic is None else f"{topic}, {where}"
     return HubError(f"Kafka refused: {text}", where=place, hint=_HINTS.get(name))
