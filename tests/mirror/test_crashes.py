@@ -10,18 +10,36 @@ import sys
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from tests.contract.cluster import clean
 from tests.mirror.conftest import everything, fill, mirror, unread
 from vagus.hub import TopicConfig, TopicPartition, connect
 from vagus.hub.mirror.mirror import identity
 
-ROUNDS = 25
+ROUNDS, KAFKA_ROUNDS = 25, 8
+if TYPE_CHECKING:
+    from tests.kafka.cluster import Cluster
+
 NURSERY = Path(__file__).with_name("nursery.py")
 
 
 def test_killed_at_random_it_copies_each_event_once(tmp_path: Path, seed: int) -> None:
-    rng = random.Random(seed)
-    here, there = str(tmp_path / "here.db"), str(tmp_path / "there.db")
+    kill_and_resume(tmp_path, str(tmp_path / "there.db"), random.Random(seed), (ROUNDS, 0.3))
+
+
+def test_killed_at_random_it_copies_each_event_to_kafka_once(
+    tmp_path: Path, seed: int, kafka: Cluster
+) -> None:
+    address = f"kafka://{kafka.bootstrap}"
+    kill_and_resume(tmp_path, address, random.Random(seed), (KAFKA_ROUNDS, 2.0))
+    clean(kafka.bootstrap)
+
+
+def kill_and_resume(tmp_path: Path, there: str, rng: random.Random, how: tuple[int, float]) -> None:
+    """Add events and kill a mirror, so many times, after up to so many seconds; compare."""
+    rounds, longest_s = how
+    here = str(tmp_path / "here.db")
     place = TopicPartition("train", 0)
     source = connect(here)
     nursery = subprocess.Popen(
@@ -32,7 +50,7 @@ def test_killed_at_random_it_copies_each_event_once(tmp_path: Path, seed: int) -
         assert nursery.stdout is not None
         source.create_topic("bus", TopicConfig(partitions=3))
         source.create_topic("train", TopicConfig())
-        for number in range(ROUNDS):
+        for number in range(rounds):
             for batch in range(10):
                 fill(source, "bus", 30, first=number * 300 + batch * 30)
                 fill(source, "train", 10, first=number * 100 + batch * 10)
@@ -40,7 +58,7 @@ def test_killed_at_random_it_copies_each_event_once(tmp_path: Path, seed: int) -
             source.reset_group("look", {place: position})
             print(here, there, file=nursery.stdin, flush=True)
             child = int(nursery.stdout.readline())
-            time.sleep(rng.uniform(0, 0.3))  # where it is killed is chance, not a wait
+            time.sleep(rng.uniform(0, longest_s))  # where it is killed is chance, not a wait
             os.kill(child, signal.SIGKILL)
         nursery.stdin.close()
         with closing(connect(there)) as target:
