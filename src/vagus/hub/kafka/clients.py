@@ -32,6 +32,7 @@ _DEFAULTS = {
     "reconnect.backoff.max.ms": "1000",
     "retry.backoff.ms": "50",
     "socket.keepalive.enable": "true",
+    "socket.timeout.ms": "10000",  # a broker that hangs is noticed after that
     "topic.metadata.refresh.interval.ms": "30000",
 }
 
