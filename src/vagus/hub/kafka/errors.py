@@ -179,10 +179,20 @@ def unavailable(error: KafkaError, where: str) -> HubUnavailable:
     )
 
 
-def is_lasting(error: KafkaError) -> bool:
-    """Whether the same events would be refused again."""
-    name: str = error.name()
-    return name in _LASTING or name.endswith("AUTHORIZATION_FAILED")
+def lost(error: KafkaError, where: str) -> HubError:
+    """What to raise where a transaction, or a commit of positions, came to nothing.
+
+    HubUnavailable, so that it is tried again, unless the same would be refused again.
+    """
+    found, name = translate(error, where), error.name()
+    lasting = name in _LASTING or name.endswith("AUTHORIZATION_FAILED")
+    if lasting or isinstance(found, HubUnavailable | Fenced):
+        return found
+    return HubUnavailable(
+        f"nothing was committed: {sentence(error)}",
+        where=where,
+        hint="begin again, from the positions that are committed",
+    )
 
 
 def too_large(topic: str, limit: int, nbytes: int | None = None) -> HubError:

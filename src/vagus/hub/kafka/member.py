@@ -32,6 +32,7 @@ POLL_INTERVAL_MAX_S = 300.0
 """A member that doesn't read for so long is taken to hang: it leaves the group."""
 
 _STALE_S = 10.0
+_INSIST_S = 25.0
 _FENCING_S = 10.0
 
 
@@ -210,7 +211,7 @@ class KafkaMember(KafkaReader, Member):
 
     def _insist(self, step: Callable[[], object]) -> None:
         """Do what the group's coordinator has to agree to."""
-        deadline = time.monotonic() + 60.0
+        deadline = time.monotonic() + _INSIST_S
         stale_until = time.monotonic() + _STALE_S
         while True:
             try:
@@ -228,7 +229,7 @@ class KafkaMember(KafkaReader, Member):
                 if error.retriable() and now < deadline:
                     time.sleep(0.05)
                     continue
-                raise errors.translate(error, f"group {self.group}") from None
+                raise errors.lost(error, f"group {self.group}") from None
 
     def _check_member(self) -> None:
         if self._lost is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from confluent_kafka import KafkaException
 
-from vagus.errors import Fenced, HubError, HubUnavailable
+from vagus.errors import Fenced, HubError
 from vagus.hub.contract import Transaction
 from vagus.hub.kafka import errors
 from vagus.hub.records import TopicPartition
@@ -30,7 +30,7 @@ TIMEOUT_S = 60.0
 
 _ROUND_S = 10.0
 _PAUSE_S = 0.05
-_PATIENCE_S = 120.0
+_PATIENCE_S = 25.0  # brokers find new leaders within ten seconds; a client that hangs is replaced
 
 
 class Writer:
@@ -75,14 +75,7 @@ class Writer:
             self.fenced = self.broken = True
             return self.replaced(error)
         self.broken = self.broken or error.fatal()
-        found = errors.translate(error, self._hub.url)
-        if isinstance(found, HubUnavailable) or errors.is_lasting(error):
-            return found
-        return HubUnavailable(
-            f"the transaction was not committed: {errors.sentence(error)}",
-            where=self._hub.url,
-            hint="begin again, from the positions that are committed",
-        )
+        return errors.lost(error, self._hub.url)
 
     def replaced(self, error: KafkaError) -> Fenced:
         """What to raise when another one has taken over."""
