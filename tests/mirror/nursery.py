@@ -12,12 +12,12 @@ import sys
 import traceback
 
 from vagus.hub import connect
-from vagus.hub.mirror import Mirror, mirror
+from vagus.hub.mirror import Mirror, mirror, reading
 
 
 def work(source: str, target: str) -> None:
     """Copy in small steps, until killed."""
-    mirror.STEP_RECORDS = 50
+    mirror.STEP_RECORDS = reading.READ_RECORDS = 20
     made = Mirror(connect(source), connect(target), with_groups=True)
     while True:
         made.copy()

@@ -25,14 +25,14 @@ NURSERY = Path(__file__).with_name("nursery.py")
 
 
 def test_killed_at_random_it_copies_each_event_once(tmp_path: Path, seed: int) -> None:
-    kill_and_resume(tmp_path, str(tmp_path / "there.db"), random.Random(seed), (ROUNDS, 0.3))
+    kill_and_resume(tmp_path, str(tmp_path / "there.db"), random.Random(seed), (ROUNDS, 0.4))
 
 
 def test_killed_at_random_it_copies_each_event_to_kafka_once(
     tmp_path: Path, seed: int, kafka: Cluster
 ) -> None:
     address = f"kafka://{kafka.bootstrap}"
-    kill_and_resume(tmp_path, address, random.Random(seed), (KAFKA_ROUNDS, 2.0))
+    kill_and_resume(tmp_path, address, random.Random(seed), (KAFKA_ROUNDS, 4.0))
     clean(kafka.bootstrap)
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["read_to"]
 
+READ_RECORDS = 65_536
+
 PATIENCE_S = 150.0
 """How long nothing may come. A dead writer's open transaction, for one, holds all up behind it."""
 
@@ -33,7 +35,8 @@ def read_to(
     with hub.reader(wanted) as reader:
         before = reader.positions()
         while True:
-            got = [part for read in reader.read(wait_s=0.5) if len(part := _cut(read, ends))]
+            read = reader.read(max_records=READ_RECORDS, wait_s=0.5)
+            got = [part for each in read if len(part := _cut(each, ends))]
             reached = {tp: min(at, ends[tp]) for tp, at in reader.positions().items()}
             if reached != before:
                 heard_s = time.monotonic()
