@@ -35,12 +35,13 @@ class BytesColumn:
     (2, 1, [b'a', None])
     """
 
-    __slots__ = ("_array", "_list", "_parts")
+    __slots__ = ("_array", "_list", "_nbytes", "_parts")
 
     def __init__(self, values: Sequence[bytes | None] | pa.BinaryArray) -> None:
         self._list: list[bytes | None] | None = None
         self._array: pa.BinaryArray | None = None
         self._parts: list[pa.BinaryArray] = []
+        self._nbytes: int | None = None
         if isinstance(values, pa.Array):
             self._array = values if pa.types.is_binary(values.type) else values.cast(pa.binary())
         else:
@@ -82,7 +83,9 @@ class BytesColumn:
     def nbytes(self) -> int:
         """How many bytes the values hold, without their lengths."""
         if self._array is None and self._list is not None:
-            return sum(map(len, filter(None, self._list)))
+            if self._nbytes is None:
+                self._nbytes = sum(map(len, filter(None, self._list)))
+            return self._nbytes
         return sum(map(_content_bytes, self._arrays()))
 
     def to_arrow(self) -> pa.BinaryArray:

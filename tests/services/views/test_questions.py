@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import vagus as vg
 from tests.services.views.shop import NOON, Shop, paid, placed
-from vagus.services import BadQuestion, ServiceView, UnknownField, UnknownView
+from vagus.services import BadQuestion, UnknownField, UnknownView
+
+if TYPE_CHECKING:
+    from vagus.services.views import ServiceView
 
 
 @pytest.fixture(scope="module")

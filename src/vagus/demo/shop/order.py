@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 from pydantic import BaseModel
@@ -44,6 +44,9 @@ from vagus.demo.shop.contracts import (
     StockTaken,
     TakeStock,
 )
+
+if TYPE_CHECKING:
+    from vagus.services.views import Rows
 
 PAYMENT_TIME = os.environ.get("SHOP_PAYMENT_TIME", "15m")
 
@@ -262,7 +265,7 @@ class OrderRow(vg.Row):
 
 
 @service.view("orders", OrderRow, key="order_id", of=orders, index=["customer_id", "status"])
-def overview(event: Any, rows: vg.services.Rows[OrderRow]) -> None:
+def overview(event: Any, rows: Rows[OrderRow]) -> None:
     """Each order as of now."""
     match event:
         case OrderPlaced():

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import vagus as vg
 from vagus.demo.shop.contracts import OrderConfirmed, OrderPlaced, OrderRejected
+
+if TYPE_CHECKING:
+    from vagus.services.views import Rows
 
 
 class Sales(vg.Row):
@@ -24,7 +27,7 @@ orders = service.topic(
 
 
 @service.view("sales", Sales, key="sku", of=orders)
-def sales(event: Any, rows: vg.services.Rows[Sales]) -> None:
+def sales(event: Any, rows: Rows[Sales]) -> None:
     """Each product's orders, pieces and cents."""
     if isinstance(event, OrderConfirmed):
         known = rows.get(event.sku) or Sales(sku=event.sku, orders=0, pieces=0, cents=0)

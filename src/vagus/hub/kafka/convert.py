@@ -7,7 +7,9 @@ Kafka's client takes a timestamp of 0 for "now"; so 0 is written as -1, which is
 from __future__ import annotations
 
 import time
+from collections import deque
 from itertools import repeat
+from operator import length_hint
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,30 +38,31 @@ def produce(
 
     `on_delivery` is called for each record with an error, or None, and the message.
     """
-    send: Callable[..., None] = producer.produce
     topic, number = partition
     deadline = time.monotonic() + _NEW_S
     stamps = (records.timestamps if records.timestamps.all() else _stamps(records)).tolist()
-    headers = records.headers if records.headers is not None else repeat(None)
-    rows = zip(records.keys.to_list(), records.values.to_list(), stamps, headers, strict=False)
-    for key, value, stamp, of in rows:
-        while True:
-            try:
-                if of:
-                    send(topic, value, key, number, on_delivery, None, stamp, list(of))
-                else:
-                    send(topic, value, key, number, on_delivery, None, stamp)
-                break
-            except BufferError:
-                producer.poll(_FULL_S)
-            except ValueError as error:
-                raise HubError(
-                    f"expected names of headers without NUL: {error}", where=f"{topic}[{number}]"
-                ) from None
-            except KafkaException as error:
-                if error.args[0].name() != "_UNKNOWN_PARTITION" or time.monotonic() > deadline:
-                    raise
-                producer.list_topics(topic, timeout=_NEW_S)  # added since it last asked
+    columns = [records.values.to_list(), records.keys.to_list(), stamps]
+    if records.headers is not None:
+        columns.append(list(map(list, records.headers)))
+    fixed = repeat(number), repeat(on_delivery), repeat(None)
+    while columns[0]:
+        values, keys, *others = map(iter, columns)
+        try:
+            # No loop in Python's code and no names of arguments: they would double what it costs.
+            deque(map(producer.produce, repeat(topic), values, keys, *fixed, *others), maxlen=0)
+            return
+        except BufferError:
+            producer.poll(_FULL_S)
+        except ValueError as error:
+            raise HubError(
+                f"expected names of headers without NUL: {error}", where=f"{topic}[{number}]"
+            ) from None
+        except KafkaException as error:
+            if error.args[0].name() != "_UNKNOWN_PARTITION" or time.monotonic() > deadline:
+                raise
+            producer.list_topics(topic, timeout=_NEW_S)  # added since it last asked
+        left = length_hint(values) + 1  # the one that was refused is still to be sent
+        columns = [column[-left:] for column in columns]
 
 
 def _stamps(records: Records) -> Any:
@@ -81,7 +84,11 @@ def group(messages: Sequence[Message]) -> dict[TopicPartition, list[Message]]:
 def columns(partition: TopicPartition, messages: Sequence[Message]) -> FetchedRecords:
     """The messages of one partition in columns."""
     stamps = np.array([stamp for _, stamp in map(Message.timestamp, messages)], dtype=np.int64)
-    offsets = np.array(list(map(Message.offset, messages)), dtype=np.int64)
+    first, last = messages[0].offset() or 0, messages[-1].offset() or 0
+    if last - first == len(messages) - 1:  # they grow: so none is missing
+        offsets = np.arange(first, last + 1, dtype=np.int64)
+    else:
+        offsets = np.array(list(map(Message.offset, messages)), dtype=np.int64)
     return FetchedRecords(
         BytesColumn(list(map(Message.key, messages))),
         BytesColumn(list(map(Message.value, messages))),

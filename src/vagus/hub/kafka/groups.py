@@ -11,7 +11,8 @@ from confluent_kafka import TopicPartition as Place
 from vagus.errors import HubError, HubUnavailable, UnknownGroup, UnknownTopic
 from vagus.hub.contract import GroupInfo, MemberInfo
 from vagus.hub.kafka import errors
-from vagus.hub.kafka.admin import PATIENCE_S
+from vagus.hub.kafka.admin import PATIENCE_S, kafka
+from vagus.hub.kafka.clients import log
 from vagus.hub.records import TopicPartition
 
 if TYPE_CHECKING:
@@ -72,6 +73,33 @@ class Groups:
                         hint="a worker that died left it open; try again",
                     ) from None
                 time.sleep(0.1)
+
+    def set_session(self, name: str, timeout_s: float) -> None:
+        """Have the brokers give a group's members so long, if they let it be set."""
+        resource = kafka.ConfigResource(kafka.ResourceType.GROUP, name)
+        resource.add_incremental_config(
+            kafka.ConfigEntry(
+                "consumer.session.timeout.ms",
+                str(round(timeout_s * 1000)),
+                incremental_operation=kafka.AlterConfigOpType.SET,
+            )
+        )
+        client = self._admin.client
+        try:
+            self._admin.ask(
+                lambda: client.incremental_alter_configs([resource], request_timeout=PATIENCE_S)[
+                    resource
+                ]
+            )
+        except HubUnavailable:
+            raise
+        except HubError as error:
+            log.warning(
+                "group %s: the brokers' own session timeout holds, not %g s (%s)",
+                name,
+                timeout_s,
+                error.message,
+            )
 
     def reset(self, name: str, positions: Mapping[TopicPartition, int]) -> None:
         """Set committed positions. Refused while there are members."""

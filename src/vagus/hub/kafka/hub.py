@@ -15,7 +15,7 @@ from vagus.hub.kafka.admin import Admin
 from vagus.hub.kafka.appender import Appender
 from vagus.hub.kafka.clients import Clients
 from vagus.hub.kafka.groups import Groups
-from vagus.hub.kafka.member import KafkaMember, MemberOptions
+from vagus.hub.kafka.member import KafkaMember, MemberOptions, OldGroups
 from vagus.hub.kafka.reader import KafkaReader
 from vagus.hub.kafka.transaction import KafkaTransaction, Writer
 from vagus.hub.records import TopicPartition
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from vagus.hub.records import Records
 
 _KEYS_LOOKED_AT = 1000  # of each partition, when partitions are to be added
+_BROKERS_SESSION_S = 45.0  # what brokers are set to, unless somebody changed it
 _open_hubs: weakref.WeakSet[KafkaHub] = weakref.WeakSet()
 
 
@@ -146,7 +147,16 @@ class KafkaHub(Hub):
         for topic in sorted(wanted):
             self.admin.count(topic)
         options = MemberOptions(start, on_assigned, on_revoked, session_timeout_s, client_id)
-        member = KafkaMember(self, group, wanted, options)
+        try:
+            return self._join(group, wanted, options)
+        except OldGroups:
+            self.modern_groups = False
+            return self._join(group, wanted, options)
+
+    def _join(self, group: str, topics: Iterable[str], options: MemberOptions) -> Member:
+        if self.modern_groups and options.session_timeout_s != _BROKERS_SESSION_S:
+            self.groups_.set_session(group, options.session_timeout_s)
+        member = KafkaMember(self, group, topics, options)
         with self._mutex:
             self._members.add(member)
         try:

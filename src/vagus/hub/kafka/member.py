@@ -6,6 +6,7 @@ import time
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from confluent_kafka import KafkaException
@@ -33,6 +34,7 @@ POLL_INTERVAL_MAX_S = 300.0
 
 _STALE_S = 10.0
 _INSIST_S = 25.0
+_UNSUPPORTED = "API version not supported"
 _FENCING_S = 10.0
 
 
@@ -45,6 +47,10 @@ class MemberOptions:
     on_revoked: Rebalanced | None
     session_timeout_s: float
     client_id: str
+
+
+class OldGroups(Exception):
+    """The brokers don't know the newer protocol of groups (KIP-848)."""
 
 
 class KafkaMember(KafkaReader, Member):
@@ -156,30 +162,32 @@ class KafkaMember(KafkaReader, Member):
             self._writer = None
         if self._writer is None:
             self._writer = Writer(self._hub, self._writer_id())
-        self._transaction = KafkaTransaction(self._hub, self._writer, self._move)
+        self._transaction = KafkaTransaction(
+            self._hub, self._writer, partial(self._move, self._writer)
+        )
         return self._transaction
 
     def _writer_id(self) -> str:
         """The transactional id: who takes over from a dead member knows it by that."""
         return f"{self.group}-{self._consumer.memberid() or uuid.uuid4().hex}"
 
-    def _move(self, writer: Writer, positions: Mapping[TopicPartition, int]) -> None:
-        """Commit positions within a transaction. The group's coordinator checks the membership.
+    def _move(self, writer: Writer, positions: Mapping[TopicPartition, int]) -> Callable[[], None]:
+        """Add positions to a transaction. The group's coordinator checks the membership.
 
-        It does so only with positions: without any, one is set to where it is anyhow.
+        It does so only with positions: without any, one is set to where it is anyhow. Gives what
+        is to be done once they are committed.
         """
         with self._lock:
             moved = self._mine(positions)
-            places = [Place(*tp, at, writer.id) for tp, at in moved.items()]
-            if not places:
-                places = [Place(*tp, at, writer.id) for tp, at in [*self._committed.items()][:1]]
+            sent = moved or dict([*self._committed.items()][:1])
+            places = [Place(*tp, at, writer.id) for tp, at in sent.items()]
             if places:
                 self._insist(
                     lambda: writer.producer.send_offsets_to_transaction(
                         places, self._consumer.consumer_group_metadata(), 10.0
                     )
                 )
-            self._committed |= moved
+            return lambda: self._committed.update(moved)
 
     def close(self) -> None:
         if self._closed:
@@ -270,6 +278,8 @@ class KafkaMember(KafkaReader, Member):
     def _fail_all(self, error: KafkaError) -> None:
         if error.name() in errors.FENCED:
             self._lost = errors.sentence(error)
+        elif error.name() == "_FATAL" and _UNSUPPORTED in (error.str() or ""):
+            self._raised = OldGroups()
         elif error.fatal() or not error.retriable():
             self._raised = errors.translate(error, f"group {self.group}")
 

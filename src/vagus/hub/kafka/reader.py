@@ -176,29 +176,32 @@ class KafkaReader(Reader):
         # Small reads take from what larger ones would have fetched, so that partitions take turns.
         most = min(max_records, max_bytes // self._record_bytes)
         wanted = max(most, min(_AHEAD_RECORDS, _AHEAD_BYTES // self._record_bytes), 1)
-        got: list[Message] = []
         with _without_collector():
-            messages = self._consumer.consume(1, wait_s)
+            # Errors of the group, unlike those of partitions, are told to `poll` only.
+            first = self._consumer.poll(wait_s)
+            messages = [] if first is None else [first]
+            count = min(_CHUNK, wanted - self._held_count) - 1
+            if messages and count > 0:
+                messages += self._consumer.consume(count, 0)
             while messages:
-                got += messages
-                count = min(_CHUNK, wanted - self._held_count - len(got))
+                # A chunk becomes columns, and its messages go, while they are in the cache.
+                self._keep(messages)
+                count = min(_CHUNK, wanted - self._held_count)
                 messages = self._consumer.consume(count, 0) if count > 0 else []
-            if got:
-                self._keep(got)
-            del got, messages
+            del first, messages
         for partition in self._positions:
             self._see_end(partition)
 
     def _keep(self, messages: list[Message]) -> None:
         for partition, of in convert.group(messages).items():
             if partition not in self._positions:
-                for message in of:
-                    if partition.partition < 0 and (error := message.error()) is not None:
+                for error in (message.error() for message in of):
+                    if error is not None and not partition.topic:
                         self._fail_all(error)
                 continue
             while of and (error := of[-1].error()) is not None:
                 self._fail(partition, error, of.pop())
-            if any(message.error() is not None for message in of):
+            if any(map(Message.error, of)):
                 self._keep_around_errors(partition, of)
             elif of:
                 self._hold(convert.columns(partition, of))

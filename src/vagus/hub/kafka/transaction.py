@@ -106,20 +106,20 @@ class Writer:
 class KafkaTransaction(Transaction):
     """A transaction of a writer.
 
-    `group` commits a member's positions in it; without, there can be none.
+    `move` adds a member's positions to it, and gives what is to be done once they are committed;
+    without, there can be none.
     """
 
     def __init__(
         self,
         hub: KafkaHub,
         writer: Writer,
-        group: Callable[[Writer, Mapping[TopicPartition, int]], None] | None = None,
+        move: Callable[[Mapping[TopicPartition, int]], Callable[[], None]] | None = None,
         done: Callable[[], None] | None = None,
     ) -> None:
         self._hub, self._writer = hub, writer
-        self._group, self._done = group, done
+        self._move, self._done = move, done
         self._begun = False
-        self._failed: tuple[KafkaError, str] | None = None
         self._places: dict[TopicPartition, _Places] = {}
         self.open = True
 
@@ -146,7 +146,7 @@ class KafkaTransaction(Transaction):
     ) -> None:
         self._check_open()
         moved = dict(positions or {})
-        if moved and self._group is None:
+        if moved and self._move is None:
             raise HubError(
                 "expected no positions, got some",
                 where="commit",
@@ -156,12 +156,13 @@ class KafkaTransaction(Transaction):
             self._begin()
             if then is not None:
                 self.append(then(self._locate()))
-            if self._group is not None:
-                self._group(self._writer, moved)
+            settle = None if self._move is None else self._move(moved)
             self._writer.insist(lambda: self._writer.producer.commit_transaction(_ROUND_S))
         except BaseException:
             self.abort()
             raise
+        if settle is not None:
+            settle()
         self._end()
 
     def abort(self) -> None:

@@ -39,8 +39,8 @@ class Generation:
     def all(cls, db: sqlite3.Connection, view: str | None = None) -> list[Generation]:
         """Those of a view, or of all, oldest first."""
         found = db.execute(
-            f"SELECT {_COLUMNS} FROM generation WHERE ?1 IS NULL OR view = ?1 ORDER BY id",
-            (view,),
+            f"SELECT {_COLUMNS} FROM generation WHERE :view IS NULL OR view = :view ORDER BY id",
+            {"view": view},
         )
         return [cls._of(row) for row in found.fetchall()]
 

@@ -174,10 +174,10 @@ class ServiceView:
             fits = " AND ".join(condition.sql for condition in conditions) or "1"
             values = [value for condition in conditions for value in condition.values]
             last = db.execute(
-                f"SELECT max(seq) FROM (SELECT _seq AS seq FROM {quoted(name)} WHERE _seq > ?1 "
-                f"UNION ALL SELECT seq FROM {quoted(f'{name} gone')} WHERE seq > ?1 "
-                "ORDER BY seq LIMIT ?2)",
-                (seq, limit),
+                f"SELECT max(seq) FROM (SELECT _seq AS seq FROM {quoted(name)} WHERE _seq > ? "
+                f"UNION ALL SELECT seq FROM {quoted(f'{name} gone')} WHERE seq > ? "
+                "ORDER BY seq LIMIT ?)",
+                (seq, seq, limit),
             ).fetchone()[0]
             if last is None:
                 return Changes([], f"{live.id}-{live.seq}", restart)
