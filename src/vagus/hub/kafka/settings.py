@@ -75,11 +75,12 @@ class KafkaSettings:
         """
         servers, query = _split(url)
         given = {name: _text(value) for name, value in (properties or {}).items()}
-        file = given.pop(_FILE, None) or query.pop(_FILE, None)
-        file = file or environ.get(_VARIABLE + _FILE.upper())
+        shown = {name: text for name, text in (query | given).items() if not is_secret(name)}
+        file = (query | given).get(_FILE) or environ.get(_VARIABLE + _FILE.upper())
         found = _from_file(file) if file else {}
         found |= _from_environment(environ)
         found |= query | given
+        found.pop(_FILE, None)
         for name in sorted(found.keys() & _OURS):
             raise HubError(
                 f"expected properties that can be chosen, got {name!r}",
@@ -88,7 +89,6 @@ class KafkaSettings:
             )
         topic = {name: found.pop(name) for name in ["min.insync.replicas"] if name in found}
         replication = _number("replication", found.pop("replication", "-1"))
-        shown = {name: value for name, value in (query | given).items() if not is_secret(name)}
         suffix = "?" + urlencode(shown, safe=":/,", quote_via=quote) if shown else ""
         return cls(
             url=PREFIX + servers + suffix,
