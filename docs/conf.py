@@ -35,7 +35,7 @@ default_role = "literal"
 nitpick_ignore_regex = [
     (r"py:.*", r"(?!vagus\.).*"),
     (r"py:.*", r"vagus\.runtime\.(topic|topology|worker)\..*"),
-    (r"py:.*", r"vagus\.services\.(asking\.Desk|views\.(declare\.Source|view\.Status))"),
+    (r"py:.*", r"vagus\.services\.(asking\.Desk|views\.(declare\.Source|view\.(ServiceView|Status)))"),
     # Variables of types have no page.
     (r"py:.*", r"vagus\.services\.(decider\.State|views\.rows\.R)"),
 ]

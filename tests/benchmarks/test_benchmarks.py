@@ -35,6 +35,7 @@ def test_each_benchmark_prints_one_line(lines: dict[str, dict[str, Any]]) -> Non
         "streams.join",
         "streams.window",
         "state.restore",
+        "views.rebuild",
         "services.commands",
         "services.latency",
     ]

@@ -184,7 +184,7 @@ def test_windowed_keys_are_taken_apart(vagus, folder: Path):
     with vg.testing.Harness(app) as h:
         h.send(topic, [Stamped(k="a", at=datetime(2026, 1, 31, 12, 0, 30, tzinfo=UTC))])
         [read] = h.hub.reader(h.hub.offsets([TopicPartition("per-minute", 0)], "earliest")).read()
-        frame = TopicReader(h.hub, "per-minute").frame(read)
+        frame = TopicReader(h.hub, "per-minute", h.registry).frame(read)
     assert frame["_key"].to_list() == ["a"]
     assert frame["_window"].dt.to_string("%H:%M:%S").to_list() == ["12:00:00"]
 

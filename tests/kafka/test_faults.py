@@ -28,6 +28,7 @@ FROZEN_S = 20.0 if LONG else 8.0  # longer than any timeout between brokers
 REPLACED = "was replaced and joins again"
 
 pytestmark = [
+    pytest.mark.skipif(not LONG, reason="run by `make test-faults`"),
     pytest.mark.xdist_group("faults"),
     pytest.mark.timeout(max(1, ROUNDS) * 300),
 ]

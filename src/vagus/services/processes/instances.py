@@ -65,9 +65,9 @@ def instances(
     ...     events: int = 0
     >>> service = vg.Service("shop")
     >>> placed = service.topic("placed", Placed, key="order_id")
-    >>> case = service.process(
-    ...     "case", Case, on={placed: "order_id"}, react=lambda event, case: None
-    ... )
+    >>> def react(event, case):
+    ...     case.events += 1
+    >>> case = service.process("case", Case, on={placed: "order_id"}, react=react)
     >>> with vg.testing.Harness(service) as h:
     ...     h.send(placed, Placed(order_id="o1"))
     ...     [one.key for one in vg.services.instances(h.hub, h.registry, case)]
