@@ -13,7 +13,6 @@ import pytest
 
 from tests.kafka.cluster import PASSWORD, USER, Cluster
 from tests.kafka.node import free_ports
-from tests.kafka.oldbroker import OldBroker
 from vagus.cli import main
 
 # What is promised is 10 seconds; the rest is for a machine that has other things to do.

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vagus.hub.kafka.hub import KafkaHub
 
 SLICE_S = 0.05  # how soon a wait hears of `wakeup`
+_LATE_S = 0.02
 _CHUNK = 10_000
 _AHEAD_RECORDS, _AHEAD_BYTES = 500, 1 << 20
 _NO_GROUP = "vagus-reader"  # the client wants a name even for what is in no group
@@ -77,9 +78,7 @@ class KafkaReader(Reader):
                 self._check_open()
                 self._prepare()
                 left = deadline - time.monotonic()
-                ready = any(tp not in self._paused for tp in self._held)
-                wait = 0.0 if ready or self._woken else max(0.0, min(left, SLICE_S))
-                self._fetch(max_records, max_bytes, wait)
+                self._fetch(max_records, max_bytes, max(0.0, min(left, self._patience())))
                 self._look_for_failures()
                 got = self._take(max_records, max_bytes)
                 if got or self._woken or self._moved or left <= 0:
@@ -144,6 +143,18 @@ class KafkaReader(Reader):
         if self._unseen:
             self._ends.update(self._hub.admin.offsets(self._unseen, "latest"))
             self._unseen.clear()
+
+    def _patience(self) -> float:
+        """How long to wait for a message: a little, too, for those who are late to take turns."""
+        if self._woken:
+            return 0.0
+        if not any(tp not in self._paused for tp in self._held):
+            return SLICE_S
+        late = any(
+            at < self._ends[tp] and tp not in self._held and tp not in self._paused
+            for tp, at in self._positions.items()
+        )
+        return _LATE_S if late else 0.0
 
     def _look_for_failures(self) -> None:
         for partition, failure in self._failed.items():
