@@ -99,8 +99,11 @@ def run(
             note(f"{server.url}/views")
         else:
             from vagus.services.views import following
+            from vagus.streams.views import showing
 
-            stack.enter_context(following(app, opened, open_registry(registry, opened)))
+            schemas = open_registry(registry, opened)
+            stack.enter_context(showing(app, opened, schemas))
+            stack.enter_context(following(app, opened, schemas))
         note(f"running {app.name} on {hub}: Ctrl-C stops")
         code = runner.run()
         if code:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vagus.cli.options import DEFAULT_HUB, HubOption, JsonOption, example
+from vagus.cli.options import DEFAULT_HUB, HubOption, JsonOption, RegistryOption, example
 from vagus.cli.place import open_hub, time_ms
 from vagus.cli.terminal import print_json, progress, seconds_text, time_text
 
@@ -38,18 +38,20 @@ def trace(
     ] = None,
     as_json: JsonOption = False,
     hub: HubOption = DEFAULT_HUB,
+    registry: RegistryOption = None,
 ) -> None:
     """Show what an event is part of: the first cause, and all that came of it, as a tree.
 
     Every topic is read for it; --since makes that quicker. Each line says when, what and where,
     and how much later than its cause the event is.
     """
-    from vagus.hub.schemas import HubRegistry
+    from vagus.hub import open_registry
     from vagus.streams.trace import trace as find
 
     since_ms = None if since is None else time_ms(since)
     with open_hub(hub) as opened, progress("reading headers") as advance:
-        found = find(opened, event, HubRegistry(opened), since_ms=since_ms, progress=advance)
+        schemas = open_registry(registry, opened)
+        found = find(opened, event, schemas, since_ms=since_ms, progress=advance)
     if as_json:
         print_json(
             {

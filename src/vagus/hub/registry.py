@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 __all__ = ["open_registry"]
 
 
-def open_registry(url: str | None, hub: Hub) -> Registry:
-    """The registry at `url`, which speaks Confluent's REST interface; with None the hub's own.
+def open_registry(registry: Registry | str | None, hub: Hub) -> Registry:
+    """The registry that is meant: the hub's own if none is named.
+
+    A text is the URL of one that speaks Confluent's REST interface.
 
     A name and a password, and the certificates to trust, come from the environment: see
-    docs/registry.md. Does no I/O. Raises VagusError if `url` is no address, or if the extra that
+    docs/registry.md. Does no I/O. Raises VagusError if the URL is none, or if the extra that
     speaks HTTP is missing.
 
     >>> from vagus.hub import connect
@@ -25,8 +27,10 @@ def open_registry(url: str | None, hub: Hub) -> Registry:
     ...     open_registry(None, hub).subjects()
     []
     """
-    if not url:
+    if not registry:
         return HubRegistry(hub)
+    if not isinstance(registry, str):
+        return registry
     from vagus.hub.confluent import ConfluentRegistry
 
-    return ConfluentRegistry(url)
+    return ConfluentRegistry(registry)

@@ -100,7 +100,9 @@ class Gateway(Closing):
             measures = Measures(service, self.hub, followed, counts, queries)
             shown.append(Shown(service.name, followed, measures, ready, queries))
             if isinstance(service, Service):
-                clients.append(self._open.enter_context(service.connect(self.hub)))
+                clients.append(
+                    self._open.enter_context(service.connect(self.hub, registry=registry))
+                )
         # Whatever else is let go of, answers end first.
         self._open.callback(self._web.stop)
         for one in shown:

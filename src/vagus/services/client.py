@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Self
 
 from vagus.errors import VagusError
 from vagus.events import Metadata
-from vagus.hub import connect
+from vagus.hub import connect, open_registry
 from vagus.hub.contract import Closing
-from vagus.hub.schemas import HubRegistry
 from vagus.runtime.spans import sending, tracing
 from vagus.services.asking import Ask
 from vagus.services.exchange import Exchange, Parcel, waiter
@@ -21,6 +20,7 @@ from vagus.services.writer import CommandWriter
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from vagus.events import Registry
     from vagus.hub import Hub
     from vagus.services.aggregate import AggregateType
     from vagus.services.command import Command
@@ -54,6 +54,7 @@ class ServiceClient(Closing):
     """Sends commands to a service that runs on the same hub, in this process or in another.
 
     `service.connect(hub)` makes it. It is safe to use from several threads and event loops.
+    `registry` is where the service's schemas are, or its URL; without one they are in the hub.
 
     >>> import vagus as vg
     >>> service = vg.Service("bank")
@@ -62,11 +63,17 @@ class ServiceClient(Closing):
     'bank'
     """
 
-    def __init__(self, service: Service, hub: Hub | str = "vagus.db") -> None:
+    def __init__(
+        self,
+        service: Service,
+        hub: Hub | str = "vagus.db",
+        *,
+        registry: Registry | str | None = None,
+    ) -> None:
         self.service = service
         self._own = isinstance(hub, str)
         self.hub: Hub = connect(hub) if isinstance(hub, str) else hub
-        self._registry = HubRegistry(self.hub)
+        self._registry = open_registry(registry, self.hub)
         self._exchange: Exchange | None = Exchange.of(self.hub)
         self._writers: dict[str, CommandWriter] = {}
 

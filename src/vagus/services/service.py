@@ -14,7 +14,7 @@ from vagus.streams import App
 from vagus.streams.duration import Duration, duration_ms
 
 if TYPE_CHECKING:
-    from vagus.events import Event
+    from vagus.events import Event, Registry
     from vagus.hub import Hub
     from vagus.services.command import Command
     from vagus.services.decider import Decider
@@ -134,12 +134,15 @@ class Service(ViewDeclarations, ProcessDeclarations, App):
             )
         return found
 
-    def connect(self, hub: Hub | str = "vagus.db") -> ServiceClient:
+    def connect(
+        self, hub: Hub | str = "vagus.db", *, registry: Registry | str | None = None
+    ) -> ServiceClient:
         """A client that sends this service commands, on the hub that it runs on.
 
-        The service itself may run in another process.
+        The service itself may run in another process. `registry` is the one it runs with, or its
+        URL; without one schemas are in the hub.
         """
-        return ServiceClient(self, hub)
+        return ServiceClient(self, hub, registry=registry)
 
     async def send(self, command: Command, **options: Any) -> Outcome:
         """Send a command while the service runs in this process, as `ServiceClient.send` does."""
@@ -160,5 +163,5 @@ class Service(ViewDeclarations, ProcessDeclarations, App):
     def _own_client(self) -> ServiceClient:
         with self._client_lock:
             if self._client is None:
-                self._client = ServiceClient(self, self.views.hub)
+                self._client = ServiceClient(self, self.views.hub, registry=self.views.registry)
             return self._client

@@ -269,21 +269,13 @@ class App:
         `vagus run` does more: processes, views over HTTP, progress. Raises what made a
         worker fail.
         """
-        from contextlib import closing
-
         from vagus.hub import connect, open_registry
         from vagus.runtime.runner import Runner
-        from vagus.streams.views import Views
+        from vagus.streams.views import showing
 
-        with (
-            connect(hub) as opened,
-            closing(Views(self, opened, open_registry(registry, opened), live=True)) as views,
-        ):
-            self.show_views(views)
-            try:
+        with connect(hub) as opened:
+            with showing(self, opened, open_registry(registry, opened)):
                 code = Runner(self, opened, workers=workers, registry=registry).run()
-            finally:
-                self.show_views(None)
             if code:  # a worker may hang: nothing is waited for
                 os._exit(code)
 

@@ -55,11 +55,7 @@ class Client(Closing):
         self.app = app
         self._own = isinstance(hub, str)
         self.hub: Hub = connect(hub) if isinstance(hub, str) else hub
-        self.registry: Registry = (
-            open_registry(registry, self.hub)
-            if registry is None or isinstance(registry, str)
-            else registry
-        )
+        self.registry: Registry = open_registry(registry, self.hub)
         self.keys = PersonKeys.of(self.hub)
         self._clock = clock
         self._codecs: dict[str, TopicCodec] = {}

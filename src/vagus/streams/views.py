@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from vagus.errors import VagusError, nearest
@@ -32,8 +33,8 @@ class Views:
         live: bool = False,
         progress: Progress = no_progress,
     ) -> None:
-        self.hub = hub
-        self._app, self._registry = app, registry
+        self.hub, self.registry = hub, registry
+        self._app = app
         self._live, self._progress = live, progress
         self._views: dict[str, View] = {}
         self._lock = threading.Lock()
@@ -92,5 +93,17 @@ class Views:
         with self._lock:
             if name not in self._views:
                 topic = self._app.tables[name]
-                self._views[name] = View(topic, self.hub, self._registry, progress=self._progress)
+                self._views[name] = View(topic, self.hub, self.registry, progress=self._progress)
             return self._views[name]
+
+
+@contextmanager
+def showing(app: App, hub: Hub, registry: Registry) -> Iterator[None]:
+    """Have an application's tables answer while something else is done."""
+    views = Views(app, hub, registry, live=True)
+    app.show_views(views)
+    try:
+        yield
+    finally:
+        app.show_views(None)
+        views.close()
