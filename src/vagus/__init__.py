@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from vagus.services import Deleted as Deleted
     from vagus.services import Done as Done
     from vagus.services import Outcome as Outcome
+    from vagus.services import Refusal as Refusal
     from vagus.services import Refused as Refused
     from vagus.services import Row as Row
     from vagus.services import Service as Service
@@ -74,6 +75,7 @@ _HOMES = {
     "Metadata": "vagus.events",
     "Personal": "vagus.events",
     "Outcome": "vagus.services",
+    "Refusal": "vagus.services",
     "Refused": "vagus.services",
     "Retry": "vagus.streams",
     "Row": "vagus.services",
@@ -117,6 +119,7 @@ __all__ = [
     "Metadata",
     "Outcome",
     "Personal",
+    "Refusal",
     "Refused",
     "Retry",
     "Row",

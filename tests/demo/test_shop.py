@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 import vagus as vg
-from vagus.demo.shop import run, sales
+from vagus.demo.shop import order, run, sales
 from vagus.demo.shop.books import Books
 from vagus.demo.shop.customers import Customers
 from vagus.demo.shop.staff import SERVICES, Staff
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vagus.hub import Hub
 
 PATIENCE_S = 120.0
+_PIECES = 40  # of each product: too few for all that is ordered
 
 
 def _settled(hub: Hub) -> Books:
@@ -42,7 +43,7 @@ def open_and_close(hub: Hub, folder: Path, seed: int, *, orders: int, deaths: in
     with Staff(hub, folder, {"SHOP_PAYMENT_TIME": "2s"}) as staff:
         staff.start(*SERVICES)
         with Customers(hub, seed, count=10) as people:
-            people.arrive(1_000)
+            people.arrive(_PIECES)
             ordering = threading.Thread(target=people.order, args=(orders,))
             ordering.start()
             for _ in range(deaths):
@@ -54,6 +55,16 @@ def open_and_close(hub: Hub, folder: Path, seed: int, *, orders: int, deaths: in
             return _settled(hub)
 
 
+def _each_refusal_of_stock_rejected_an_order(hub: Hub) -> None:
+    client = vg.Client(order.service, hub)
+    orders, told = client.read("order-event"), client.read("stock-refusal")
+    refused = pl.col("command") == "ReserveStock"
+    sold_out = told.filter(refused)["body"].str.json_path_match("$.order_id").to_list()
+    short = (pl.col("_type") == "OrderRejected") & pl.col("reason").str.starts_with("only")
+    assert sold_out
+    assert sorted(sold_out) == sorted(orders.filter(short)["order_id"].to_list())
+
+
 @pytest.mark.timeout(600)
 def test_stock_payments_and_orders_add_up_whichever_service_is_killed(tmp_path: Path) -> None:
     seed = random.SystemRandom().getrandbits(32)
@@ -62,6 +73,7 @@ def test_stock_payments_and_orders_add_up_whichever_service_is_killed(tmp_path: 
         books = open_and_close(hub, tmp_path, seed, orders=150, deaths=5)
         assert books.placed == 150
         assert books.wrong() == []
+        _each_refusal_of_stock_rejected_an_order(hub)
         with Queries(
             sales.service, hub, registry=HubRegistry(hub), path=str(tmp_path / "sales.db")
         ) as queries:
@@ -88,7 +100,7 @@ def test_wrong_books_are_told() -> None:
 
 
 def test_a_new_address_reaches_the_parcels(tmp_path: Path) -> None:
-    from vagus.demo.shop import catalogue, customer, order, payment, shipping, stock
+    from vagus.demo.shop import catalogue, customer, payment, shipping, stock
     from vagus.demo.shop.contracts import (
         AddProduct,
         ChangeAddress,

@@ -172,8 +172,9 @@ class Batch:
     """What the steps of a task share while they process one batch.
 
     A batch that is `due` has no records: steps are called because their time has come. Such a
-    step may set `origins`, to those of what it now goes on with. A step sets `urgent` if somebody
-    waits for the outcome: then the commit comes at once.
+    step may set `origins`, to those of what it now goes on with. What is `said` of a record (by
+    `_seq`) is put into the headers of all that comes of it. A step sets `urgent` if somebody waits
+    for the outcome: then the commit comes at once.
     """
 
     origins: Origins
@@ -185,6 +186,7 @@ class Batch:
     run_async: Callable[[Coroutine[Any, Any, Any]], Any] = asyncio.run
     failures: list[Failure] = field(default_factory=list)
     side: dict[str, pl.DataFrame] = field(default_factory=dict)  # frames for steps by name
+    said: dict[int, tuple[tuple[str, bytes], ...]] = field(default_factory=dict)
     now_ms: int = 0
     due: bool = False
     replay: bool = False  # its one record is a dead letter that was sent again

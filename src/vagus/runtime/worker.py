@@ -294,7 +294,7 @@ class Worker:
             if not topic.follows_inputs:
                 turn.metrics.add("records_out", topic.name, frame.height)
             for number, records, seqs in self._encode(sink.name, topic, task, frame, batch):
-                if batch.origins.has_headers:
+                if batch.origins.has_headers or batch.said:
                     records = _with_headers(records, seqs, batch, same_event=topic.follows_inputs)
                 partition = TopicPartition(topic.name, number)
                 turn.write(partition, records, located=partition in located)
@@ -477,6 +477,9 @@ def _with_headers(
         if batch.spans is not None:
             headers = batch.spans.within(headers, seqs)
         headers = Metadata.effects(headers)
+        if batch.said:
+            said = [batch.said.get(seq, ()) for seq in seqs.tolist()]
+            headers = [(*known, *more) for known, more in zip(headers, said, strict=True)]
     if not any(headers):
         return records
     return Records(records.keys, records.values, records.timestamps, headers)

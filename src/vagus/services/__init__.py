@@ -13,6 +13,7 @@ from vagus.services.processes import After, Cancel, Done, Instance, ProcessType,
 from vagus.services.refusal import Conflict, Expired, KeyReused, Refused
 from vagus.services.service import Service
 from vagus.services.token import BadToken, ExpiredToken, ForeignToken, MalformedToken, Token
+from vagus.services.told import Refusal
 from vagus.services.views import (
     BadQuestion,
     Deleted,
@@ -50,6 +51,7 @@ __all__ = [
     "ProcessType",
     "Queries",
     "Recorded",
+    "Refusal",
     "Refused",
     "Row",
     "Service",

@@ -17,7 +17,9 @@ from vagus.runtime.topology import Sink, Step, StoreSpec
 from vagus.services.command import Command
 from vagus.services.deciding import Deciding, reader_of
 from vagus.services.envelope import REPLY_PARTITIONS, REPLY_TOPIC
+from vagus.services.handing import hand_on
 from vagus.services.snapshot import SnapshotForm
+from vagus.services.told import refusal_topic
 from vagus.streams.fields import record_name
 
 if TYPE_CHECKING:
@@ -118,6 +120,10 @@ class AggregateType:
                 f"commands and {self.event_topic.key_type} in events",
                 where=f"aggregate {name!r}",
             )
+        refusals = refusal_topic(self.command_topic)
+        assert refusals is not None
+        self.refusal_topic = service._register(refusals)
+        self.telling = f"{name}.refusals"
         self.state_topic = self._own("state", {"version": pl.Int64(), "state": pl.String()})
         self.answer_topic = self._own(
             "answer", {"command": pl.String(), "answer": pl.String()}, kept_s=keep_s
@@ -210,7 +216,12 @@ class AggregateType:
                 in_place=True,
             )
         )
-        topology.owned |= {self.command_topic.name, self.event_topic.name}
+        hand_on(topology, self.telling, step, self.refusal_topic, "refusals")
+        topology.owned |= {
+            self.command_topic.name,
+            self.event_topic.name,
+            self.refusal_topic.name,
+        }
 
     def unknown(self, event_type: type[Event]) -> str | None:
         """A hint at the command that was meant."""

@@ -20,6 +20,7 @@ from vagus.services.envelope import REPLY_PARTITIONS, REPLY_TOPIC, Envelope
 from vagus.services.memory import AnswerMemory, Remembered, fingerprint
 from vagus.services.outcome import accepted_text, failed_text, refused_text
 from vagus.services.refusal import Conflict, Expired, KeyReused, Refused
+from vagus.services.told import Told
 from vagus.streams.fields import Several, marks_read
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class _Asked:
     version: int = 0
     events: Sequence[Event] = ()
     remembered: Remembered | None = None
+    told: Told | None = None  # to the process that sent it, if it was refused
 
 
 @dataclass(slots=True)
@@ -169,16 +171,19 @@ class Deciding:
 
     def _decide(self, one: _Asked, turn: _Round, batch: Batch) -> None:
         envelope = one.envelope
-        one.events, one.answer, one.remembered, one.error = (), "", None, None
+        one.events, one.answer, one.remembered, one.error, one.told = (), "", None, None, None
         mark = ""
         if (key := envelope.idempotency_key) is not None:
             mark = fingerprint(one.command)
             known = turn.fresh.get(key) or self._memory.get(key)
             if known is not None:
-                one.answer = known if known.command == mark else refused_text(KeyReused(key))
+                if known.command == mark:
+                    one.answer = known
+                else:
+                    self._refuse(one, KeyReused(key))
                 return
         if envelope.deadline_ms is not None and batch.now_ms >= envelope.deadline_ms:
-            one.answer = refused_text(Expired(late_ms=batch.now_ms - envelope.deadline_ms))
+            self._refuse(one, Expired(late_ms=batch.now_ms - envelope.deadline_ms))
             return
         try:
             self._judge(one, turn)
@@ -195,7 +200,7 @@ class Deciding:
                 raise Conflict(expected=expected, actual=version)
             events, state = self._of.judge(one.command, state)
         except Refused as refused:
-            one.answer = refused_text(refused)
+            self._refuse(one, refused)
             return
         if turn.careful and events:
             self._of.form.dump(state, self._persons)
@@ -204,6 +209,11 @@ class Deciding:
         if events:
             one.events = events
             turn.cells[one.key] = one.version, state
+
+    def _refuse(self, one: _Asked, refused: Refused) -> None:
+        one.answer = refused_text(refused)
+        if (process := one.envelope.process) is not None:
+            one.told = Told.of(process, one.command, refused, self._persons)
 
     def _cell(self, key: Any) -> tuple[int, Any]:
         """The version and state of an aggregate as of the last batch."""
@@ -283,6 +293,7 @@ class Deciding:
         self._memory.add(turn.fresh)
         seqs = frame[SEQ].to_list()
         accepted = refused = 0
+        told: list[_Asked] = []
         for one in asked:
             if one.error is not None:
                 one.events = ()
@@ -292,8 +303,13 @@ class Deciding:
                 accepted += 1
             elif isinstance(one.answer, str):
                 refused += 1
+                if one.told is not None:
+                    told.append(one)
         batch.metrics.add("commands_accepted", self._of.name, accepted)
         batch.metrics.add("commands_refused", self._of.name, refused)
+        if told:
+            rows = frame[[one.row for one in told]]
+            batch.side[self._of.telling] = Told.frame([one.told for one in told if one.told], rows)
         waited = any(
             one.envelope.request is not None or one.remembered is not None for one in asked
         )

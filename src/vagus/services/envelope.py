@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vagus.events import Metadata
 
-__all__ = ["REPLY_PARTITIONS", "REPLY_TOPIC", "Envelope"]
+__all__ = ["REPLY_PARTITIONS", "REPLY_TOPIC", "Envelope", "sent_by"]
 
 REPLY_TOPIC = "vagus-reply"
 REPLY_PARTITIONS = 8
@@ -17,6 +17,7 @@ _REPLY_TO = "vagus-reply-to"
 _IDEMPOTENCY = "vagus-idempotency-key"
 _VERSION = "vagus-expected-version"
 _DEADLINE = "vagus-deadline"
+_PROCESS = "vagus-process"
 
 
 @dataclass(slots=True)
@@ -25,7 +26,8 @@ class Envelope:
 
     The reply goes to partition `reply_partition` of the topic of replies, with the key `request`.
     The command has one effect for each `idempotency_key`; it is refused if the aggregate isn't at
-    `expected_version`, or from `deadline_ms` (since 1970) on.
+    `expected_version`, or from `deadline_ms` (since 1970) on. A refusal is told to the case of a
+    process that `process` names, as service/process/key.
     """
 
     request: bytes | None = None
@@ -33,6 +35,7 @@ class Envelope:
     idempotency_key: str | None = None
     expected_version: int | None = None
     deadline_ms: int | None = None
+    process: str | None = None
 
     def to_headers(self, metadata: Metadata) -> tuple[tuple[str, bytes], ...]:
         """The headers that say so, with those of the command's metadata."""
@@ -65,14 +68,17 @@ class Envelope:
             if not request or not 0 <= partition < REPLY_PARTITIONS:
                 raise ValueError(f"expected a place for the reply, got {reply_to!r}")
         idempotency, version = said.get(_IDEMPOTENCY), said.get(_VERSION)
-        deadline = said.get(_DEADLINE)
+        deadline, process = said.get(_DEADLINE), said.get(_PROCESS)
         return cls(
             request,
             partition,
             None if idempotency is None else idempotency.decode(),
             None if version is None else int(version),
             None if deadline is None else int(deadline),
+            None if process is None else process.decode(),
         )
 
 
-NOTHING = Envelope()
+def sent_by(process: str, key: object) -> tuple[tuple[str, bytes], ...]:
+    """The header by which a refusal finds back to the case of a process that sent the command."""
+    return ((_PROCESS, f"{process}/{key}".encode()),)

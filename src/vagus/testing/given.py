@@ -13,14 +13,17 @@ from vagus.hub.personkeys import PersonKeys
 from vagus.runtime.frame import KEY, SEQ, TIME, TIME_TYPE, TOMBSTONE
 from vagus.runtime.topic import TopicCodec
 from vagus.services.deciding import reader_of
+from vagus.services.envelope import Envelope
 from vagus.services.processes.process import ProcessType
 from vagus.services.refusal import Refused
 from vagus.services.service import Service
+from vagus.services.told import Refusal, Told, refusal_topic
 from vagus.services.views.check import rows_after
 from vagus.services.views.declare import ViewType
 from vagus.testing.harness import Harness
 
 if TYPE_CHECKING:
+    from vagus.runtime.topic import Topic
     from vagus.services.aggregate import AggregateType
     from vagus.services.command import Command
     from vagus.services.views.row import Row
@@ -39,7 +42,7 @@ def given(subject: ViewType, *events: Any) -> GivenView: ...
 
 
 @overload
-def given(subject: ProcessType, *events: Event) -> GivenProcess: ...
+def given(subject: ProcessType, *events: Event | Refusal) -> GivenProcess: ...
 
 
 def given(subject: Any, *events: Any) -> Any:
@@ -47,7 +50,7 @@ def given(subject: Any, *events: Any) -> Any:
 
     Of an aggregate, `when` says which command comes, and `then` which events come of it, or which
     refusal. Of a view, `then` says which rows it has. Of a process, `then` says what it has sent,
-    and `after` lets time pass before.
+    and `after` lets time pass before; what it has sent may come back refused (`vg.Refusal`).
 
     >>> import vagus as vg
     >>> from pydantic import BaseModel
@@ -205,11 +208,11 @@ class GivenView:
 class GivenProcess:
     """What a process has heard; `then` says what it has sent."""
 
-    def __init__(self, process: ProcessType, events: tuple[Event, ...]) -> None:
+    def __init__(self, process: ProcessType, events: tuple[Event | Refusal, ...]) -> None:
         self._process = process
-        self._steps: list[Event | Duration] = list(events)
+        self._steps: list[Event | Refusal | Duration] = list(events)
 
-    def after(self, by: Duration, *events: Event) -> GivenProcess:
+    def after(self, by: Duration, *events: Event | Refusal) -> GivenProcess:
         """Let time pass, so that timers are due; and what comes then."""
         self._steps += [by, *events]
         return self
@@ -224,13 +227,14 @@ class GivenProcess:
             for step in self._steps:
                 if isinstance(step, Event):
                     harness.send(self._heard_on(step), step)
+                elif isinstance(step, Refusal):
+                    self._refuse(harness, step)
                 else:
                     harness.advance(step)
             letters = harness.dead_letters
             for topic in self._process.sends:
                 rows = harness.read(topic.name)
-                types = [schema.event_type for schema in topic.schemas]
-                found += reader_of(tuple(one for one in types if one is not None)).from_frame(rows)
+                found += reader_of(_types(topic)).from_frame(rows)
         if letters:
             raise AssertionError(
                 f"expected no failure, got {letters[0].error}: {letters[0].detail}"
@@ -238,6 +242,27 @@ class GivenProcess:
         wanted = sorted(expected, key=self._place_of)
         if found != wanted:
             raise AssertionError(f"expected {_shown(tuple(wanted))}, got {_shown(tuple(found))}")
+
+    def _refuse(self, harness: Harness, refusal: Refusal) -> None:
+        """Have a command that the process has sent refused."""
+        command, keys = refusal.command, PersonKeys.of(harness.hub)
+        self._place_of(command)
+        topic = self._process.targets[type(command)]
+        told = refusal_topic(topic)
+        sender = _sender(harness, topic, command)
+        if told is None or sender is None:
+            raise AssertionError(
+                f"expected process {self._process.name!r} to have sent {command!r}, which was "
+                "refused, but it has not"
+            )
+        row = topic.frame([command]).with_columns(
+            pl.lit(0, pl.UInt32).alias(SEQ),
+            pl.col(topic.key or "").cast(topic.key_type).alias(KEY),
+            pl.lit(int(harness._clock() * 1000)).cast(TIME_TYPE).alias(TIME),
+            pl.lit(False).alias(TOMBSTONE),
+        )
+        _append(harness, told, Told.frame([Told.of(sender, command, refusal.reason, keys)], row))
+        harness.run()
 
     def _heard_on(self, event: Event) -> Stream:
         for stream in self._process.inputs:
@@ -255,6 +280,11 @@ class GivenProcess:
         raise DeclarationError(
             f"expected what process {self._process.name!r} sends, got {type(event).__name__}"
         )
+
+
+def _types(topic: Topic) -> tuple[type[Event], ...]:
+    types = [schema.event_type for schema in topic.schemas]
+    return tuple(one for one in types if one is not None)
 
 
 def _as_expected(refused: Refused, expected: Refused) -> bool:
@@ -298,6 +328,27 @@ def _begin_with(
         pl.lit(0).cast(TIME_TYPE).alias(TIME),
         pl.lit(False).alias(TOMBSTONE),
     )
+    _append(harness, topic, row)
+
+
+def _sender(harness: Harness, topic: Topic, command: Event) -> str | None:
+    """Which case of a process sent a command, the first time that it was sent."""
+    if topic.name not in harness.hub.topics():
+        return None
+    codec, reader = TopicCodec(topic, harness.registry), reader_of(_types(topic))
+    count = harness.hub.describe_topic(topic.name).config.partitions
+    starts = {TopicPartition(topic.name, number): 0 for number in range(count)}
+    with harness.hub.reader(starts) as log:
+        for read in log.read():
+            frame = codec.decode(read).frame
+            events = reader.from_frame(frame)
+            for row, event in zip(frame["_row"].to_list(), events, strict=True):
+                if event == command and read.headers is not None:
+                    return Envelope.from_headers(read.headers[row]).process
+    return None
+
+
+def _append(harness: Harness, topic: Topic, row: pl.DataFrame) -> None:
     codec = TopicCodec(topic, harness.registry)
     count = harness.hub.describe_topic(topic.name).config.partitions
     harness.hub.append(

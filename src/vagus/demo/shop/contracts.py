@@ -120,14 +120,6 @@ class StockReserved(vg.Event):
     pieces: int
 
 
-class StockRefused(vg.Event):
-    """There are too few pieces for an order."""
-
-    sku: str
-    order_id: str
-    left: int
-
-
 class StockReleased(vg.Event):
     """What was kept for an order can be had by others."""
 

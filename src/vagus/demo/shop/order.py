@@ -38,7 +38,6 @@ from vagus.demo.shop.contracts import (
     RequestPayment,
     ReserveStock,
     ShipOrder,
-    StockRefused,
     StockReleased,
     StockReserved,
     StockTaken,
@@ -152,7 +151,7 @@ prices = (
 
 stock_events = service.topic(
     "stock-event",
-    GoodsReceived | StockReserved | StockRefused | StockReleased | StockTaken,
+    GoodsReceived | StockReserved | StockReleased | StockTaken,
     key="sku",
     partitions=2,
 )
@@ -192,27 +191,31 @@ class PaymentTimedOut(vg.Event):
 
 def fulfil(event: Any, case: Fulfilment) -> Iterator[Any]:
     """What is to be done next for an order."""
-    order = event.order_id
     match event:
-        case OrderPriced(cents=None):
+        case OrderPriced(order_id=order, cents=None):
             yield RejectOrder(order_id=order, reason="unknown product")
             yield vg.Done()
-        case OrderPriced(customer_id=customer_id, sku=sku, pieces=pieces, cents=cents):
-            case.customer_id, case.sku, case.cents = customer_id, sku, cents or 0
+        case OrderPriced(order_id=order, customer_id=customer, sku=sku, pieces=pieces, cents=cents):
+            case.customer_id, case.sku, case.cents = customer, sku, cents or 0
             yield ReserveStock(sku=sku, order_id=order, pieces=pieces)
-        case StockRefused(left=left):
-            yield RejectOrder(order_id=order, reason=f"only {left} left")
+        case vg.Refusal(command=ReserveStock(order_id=order), reason=refused):
+            yield RejectOrder(order_id=order, reason=refused.reason)
             yield vg.Done()
-        case StockReserved():
+        case StockReserved(order_id=order):
             yield RequestPayment(order_id=order, customer_id=case.customer_id, cents=case.cents)
             yield vg.After(PAYMENT_TIME, PaymentTimedOut(order_id=order))
-        case PaymentTimedOut():
-            yield CancelPayment(order_id=order)  # its event, or that of a payment before it, comes
-        case PaymentReceived(cents=cents):
+        case PaymentTimedOut(order_id=order):
+            yield CancelPayment(order_id=order)
+        case vg.Refusal(command=CancelPayment()):
+            pass  # it was paid, or failed, at the last moment: that event comes
+        case PaymentReceived(order_id=order, cents=cents):
             yield TakeStock(sku=case.sku, order_id=order)
             yield ConfirmOrder(order_id=order, cents=cents)
             yield vg.Done()
-        case PaymentFailed(reason=reason):
+        case (
+            PaymentFailed(order_id=order, reason=reason)
+            | vg.Refusal(command=RequestPayment(order_id=order), reason=vg.Refused(reason=reason))
+        ):
             yield ReleaseStock(sku=case.sku, order_id=order)
             yield RejectOrder(order_id=order, reason=f"payment {reason}")
             yield vg.Done()
@@ -225,6 +228,7 @@ fulfilment = service.process(
     react=fulfil,
     sends=[orders.commands, stock_commands, payment_commands],
     timers=PaymentTimedOut,
+    refusals=[ReserveStock, RequestPayment, CancelPayment],
 )
 
 # Confirmed orders are shipped to where the customer lives, as far as we know

@@ -12,7 +12,6 @@ from vagus.demo.shop.contracts import (
     ReceiveGoods,
     ReleaseStock,
     ReserveStock,
-    StockRefused,
     StockReleased,
     StockReserved,
     StockTaken,
@@ -20,7 +19,7 @@ from vagus.demo.shop.contracts import (
 )
 
 Asked = ReceiveGoods | ReserveStock | ReleaseStock | TakeStock
-Happened = GoodsReceived | StockReserved | StockRefused | StockReleased | StockTaken
+Happened = GoodsReceived | StockReserved | StockReleased | StockTaken
 
 
 class Shelf(BaseModel):
@@ -41,9 +40,8 @@ def decide(command: Asked, shelf: Shelf) -> Iterator[Happened]:
             if order in shelf.kept:
                 raise vg.Refused("known", f"pieces are kept for order {order} already")
             if pieces > shelf.free:
-                yield StockRefused(sku=sku, order_id=order, left=shelf.free)
-            else:
-                yield StockReserved(sku=sku, order_id=order, pieces=pieces)
+                raise vg.Refused("too-few", f"only {shelf.free} left", left=shelf.free)
+            yield StockReserved(sku=sku, order_id=order, pieces=pieces)
         case ReleaseStock(sku=sku, order_id=order):
             yield StockReleased(sku=sku, order_id=order, pieces=_kept(shelf, order))
         case TakeStock(sku=sku, order_id=order):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from vagus.errors import DeclarationError
 from vagus.events import Event
-from vagus.services.processes.process import ProcessType
+from vagus.services.processes.process import Contacts, ProcessType
 
 if TYPE_CHECKING:
     from vagus.streams import App, Stream
@@ -29,6 +29,7 @@ class ProcessDeclarations:
         react: Callable[[Any, Any], Any],
         sends: Sequence[Stream] = (),
         timers: Any = (),
+        refusals: Any = (),
     ) -> ProcessType:
         """Declare a process manager: a state for each case, and reactions to events.
 
@@ -40,6 +41,9 @@ class ProcessDeclarations:
         to stop that, `vg.Done` at the end. State, timers and what is sent move in one commit with
         the position in the topics. `state` is a pydantic model or a dataclass with a default for
         each field.
+
+        `refusals` are classes of commands: where the service that takes one refuses it, `react`
+        is given a `vg.Refusal`. That of another command is an event that `react` fails on.
 
         An event that `react` fails on becomes a dead letter. Later events of the same case wait
         among the dead letters, too, and replaying them all goes on with it.
@@ -78,7 +82,13 @@ class ProcessDeclarations:
         ['o1']
         """
         app = cast("App", self)
-        made = ProcessType(app, name, state, react, on, sends, _classes(timers, name))
+        contacts = Contacts(
+            on,
+            sends,
+            _classes(timers, f"timers of process {name!r}"),
+            _classes(refusals, f"refusals of process {name!r}"),
+        )
+        made = ProcessType(app, name, state, react, contacts)
         self.__dict__.setdefault("_processes", {})[name] = made
         return made
 
@@ -88,7 +98,7 @@ class ProcessDeclarations:
         return dict(self.__dict__.get("_processes", {}))
 
 
-def _classes(given: Any, name: str) -> tuple[type[Event], ...]:
+def _classes(given: Any, where: str) -> tuple[type[Event], ...]:
     """The classes of `A`, `A | B`, or a sequence."""
     union = isinstance(given, types.UnionType) or typing.get_origin(given) is typing.Union
     if union:
@@ -97,7 +107,5 @@ def _classes(given: Any, name: str) -> tuple[type[Event], ...]:
         found = tuple(given) if isinstance(given, (list, tuple)) else (given,)
     for one in found:
         if not (isinstance(one, type) and issubclass(one, Event)):
-            raise DeclarationError(
-                f"expected classes of events, got {one!r}", where=f"timers of process {name!r}"
-            )
+            raise DeclarationError(f"expected classes of events, got {one!r}", where=where)
     return found

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from vagus.errors import DeclarationError, nearest
-from vagus.events import Field, RecordSchema
-from vagus.events.personalmodel import personal_fields
+from vagus.events import Field
 from vagus.runtime.frame import KEY, SYSTEM, TOMBSTONE
+from vagus.services.body import to_body
 from vagus.streams.fields import marks_read
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vagus.events import Event
     from vagus.runtime.batch import Batch
     from vagus.streams import Stream
 
-__all__ = ["ENVELOPE", "Enveloping", "from_body", "key_field", "to_body"]
+__all__ = ["ENVELOPE", "Enveloping", "key_field"]
 
 ENVELOPE = (
     Field.of("type", pl.String(), nullable=False),
@@ -47,32 +45,6 @@ def key_field(stream: Stream, name: str, where: str) -> Field:
     return stream.fields[name]
 
 
-def check_json(event_types: Sequence[type[Event]], where: str) -> None:
-    """Raise DeclarationError for events that JSON can't hold: those with bytes."""
-    for event_type in event_types:
-        for field in RecordSchema.of(event_type).plain.fields.values():
-            if "Binary" in str(field.dtype):
-                raise DeclarationError(
-                    f"expected no bytes, got the field {event_type.__name__}.{field.name}",
-                    where=where,
-                    hint="carry it as text, or leave it out with map_events before",
-                )
-
-
-def to_body(event: Event, batch: Batch) -> str:
-    """An event as JSON, personal fields encrypted."""
-    fields = personal_fields(type(event))
-    text = event.model_dump_json()
-    return json.dumps(batch.persons.seal_object(json.loads(text), fields)) if fields else text
-
-
-def from_body(kind: type[Event], body: str, batch: Batch) -> Event:
-    """The event that was written so. Raises DecodeError, and what pydantic raises."""
-    if fields := personal_fields(kind):
-        body = json.dumps(batch.persons.open_object(json.loads(body), fields))
-    return kind.model_validate_json(body)
-
-
 class Enveloping:
     """Puts events into envelopes, with the key of their process. Those without one are left out."""
 
@@ -95,7 +67,7 @@ class Enveloping:
             .with_columns(
                 frame[self._key].cast(self._dtype).alias(KEY),
                 pl.Series("type", [type(event).__name__ for event in events]),
-                pl.Series("body", [to_body(event, batch) for event in events]),
+                pl.Series("body", [to_body(event, batch.persons) for event in events]),
             )
             .select(self._empty.columns)
         )

@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from vagus.errors import DeclarationError
+from vagus.errors import DeclarationError, nearest
 from vagus.events import Field, KeyCodec, RecordSchema
 from vagus.hub import TopicConfig
 from vagus.runtime.frame import empty_frame
 from vagus.runtime.topic import Topic
 from vagus.runtime.topology import Sink, Source, Step, StoreSpec
-from vagus.services.processes.inbox import ENVELOPE, Enveloping, check_json, key_field
-from vagus.services.processes.reacting import Handing, Reacting
+from vagus.services.body import check_json
+from vagus.services.handing import hand_on
+from vagus.services.processes.inbox import ENVELOPE, Enveloping, key_field
+from vagus.services.processes.reacting import Reacting
 from vagus.services.snapshot import SnapshotForm
+from vagus.services.told import Listening, refusal_topic
 from vagus.streams.fields import key_kind, record_name
 
 if TYPE_CHECKING:
     from vagus.events import Event, KeyType
     from vagus.streams import App, Stream
 
-__all__ = ["ProcessType"]
+__all__ = ["Contacts", "ProcessType"]
 
 React = Callable[[Any, Any], Any]
+
+
+@dataclass(frozen=True)
+class Contacts:
+    """What a process hears, and what it may ask for."""
+
+    on: Mapping[Stream, str]
+    sends: Sequence[Stream] = ()
+    timers: Sequence[type[Event]] = ()
+    refusals: Sequence[type[Event]] = ()
 
 
 class ProcessType:
@@ -52,21 +65,27 @@ class ProcessType:
         name: str,
         state: Callable[[], Any],
         react: React,
-        on: Mapping[Stream, str],
-        sends: Sequence[Stream],
-        timers: Sequence[type[Event]],
+        contacts: Contacts,
     ) -> None:
         self.app, self.name, self.react, self.initial = app, name, react, state
         where = f"process {name!r}"
+        on, timers = contacts.on, contacts.timers
         if not on:
             raise DeclarationError("expected topics to react to, got none", where=where)
         self.form = SnapshotForm(state, where)
         self.inputs = dict(on)
-        self.sends = tuple(_declared(app, stream, where) for stream in sends)
+        self.sends = tuple(_declared(app, stream, where) for stream in contacts.sends)
         heard = [kind for stream in on for kind in stream.event_types]
         self.types = _by_name([*heard, *timers], where)
         self.timer_types = {kind.__name__ for kind in timers}
         self.targets = _by_type(self.sends, where)
+        answered = [(topic, told) for topic in self.sends if (told := refusal_topic(topic))]
+        self.refusals = [told for _, told in answered]
+        self.sent_types = _by_name(
+            [schema.event_type for topic, _ in answered for schema in topic.schemas], where
+        )
+        self.refusal_types = frozenset(contacts.refusals)
+        self._check_refusals(where)
         kinds = {
             key_kind(where, key_field(stream, field, where).dtype) for stream, field in on.items()
         }
@@ -75,7 +94,7 @@ class ProcessType:
                 f"expected the fields that name the process to be of one type, got {sorted(kinds)}",
                 where=where,
             )
-        check_json([*heard, *timers], where)
+        check_json([*heard, *timers, *self.sent_types.values()], where)
         self.key_kind: KeyType = kinds.pop()
         self.inbox = self._own("repartition", ENVELOPE, TopicConfig())
         self.state_topic = self._own(
@@ -92,6 +111,11 @@ class ProcessType:
 
     def __repr__(self) -> str:
         return f"<ProcessType {self.name!r} of {self.app.name!r}>"
+
+    @property
+    def address(self) -> str:
+        """What its commands say of who sent them; the key of the case comes behind."""
+        return f"{self.app.name}/{self.name}"
 
     @property
     def key_type(self) -> pl.DataType:
@@ -124,6 +148,18 @@ class ProcessType:
             )
             topology.add(step)
             topology.add(Sink(f"{inward} -> repartition", (step,), topic=self.inbox))
+        for topic in self.refusals:
+            inward = f"{self.name} <- {topic.name}"
+            listening = Listening(self.address, envelopes)
+            step = Step(
+                inward,
+                (self.app._source(self.app._register(topic)),),
+                make=_always(listening),
+                empty=envelopes,
+                label="refusals",
+            )
+            topology.add(step)
+            topology.add(Sink(f"{inward} -> repartition", (step,), topic=self.inbox))
         source = topology.add(Source(self.inbox.name, topic=self.inbox))
         state = self.state_topic.name
         react = topology.add(
@@ -139,12 +175,18 @@ class ProcessType:
             )
         )
         for topic in self.sends:
-            name = self.handing(topic)
-            hand = Handing(name, topic.empty)
-            step = topology.add(
-                Step(name, (react,), make=_always(hand), empty=topic.empty, label="send")
-            )
-            topology.add(Sink(f"{name} -> {topic.name}", (step,), topic=topic))
+            hand_on(topology, self.handing(topic), react, topic, "send")
+
+    def _check_refusals(self, where: str) -> None:
+        for kind in self.refusal_types:
+            if kind not in self.sent_types.values():
+                known = ", ".join(self.sent_types) or "none"
+                raise DeclarationError(
+                    f"expected refusals of commands that it sends to aggregates, got "
+                    f"{kind.__name__}",
+                    where=where,
+                    hint=nearest(kind.__name__, list(self.sent_types)) or f"it sends {known}",
+                )
 
     def handing(self, topic: Topic) -> str:
         """The name of the step that hands on what is sent to a topic."""
@@ -156,7 +198,7 @@ class ProcessType:
         return lambda stores: Enveloping(name, reader, field, self.key_type, empty)
 
 
-def _always(process: Handing) -> Callable[[Any], Handing]:
+def _always(process: Listening) -> Callable[[Any], Listening]:
     return lambda stores: process
 
 
@@ -177,9 +219,10 @@ def _declared(app: App, stream: Stream, where: str) -> Topic:
     return replace(topic)
 
 
-def _by_name(types: Sequence[type[Event]], where: str) -> dict[str, type[Event]]:
+def _by_name(types: Sequence[type[Event] | None], where: str) -> dict[str, type[Event]]:
     found: dict[str, type[Event]] = {}
     for kind in types:
+        assert kind is not None
         if found.setdefault(kind.__name__, kind) is not kind:
             raise DeclarationError(
                 f"two classes of events are called {kind.__name__!r}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,12 @@ from vagus.events import BytesColumn, Event
 from vagus.hub import FetchedRecords, TopicPartition
 from vagus.runtime.batch import Origins
 from vagus.runtime.frame import KEY, SEQ, TIME, TIME_TYPE, TOMBSTONE
+from vagus.services.body import from_body, to_body
+from vagus.services.envelope import sent_by
 from vagus.services.processes.effects import After, Cancel, Done
-from vagus.services.processes.inbox import from_body, to_body
 from vagus.services.processes.instance import Row, Timer
+from vagus.services.refusal import Refused
+from vagus.services.told import REFUSAL, Refusal, Told
 
 if TYPE_CHECKING:
     from vagus.runtime.batch import Batch
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
     from vagus.runtime.topic import Topic
     from vagus.services.processes.process import ProcessType
 
-__all__ = ["Handing", "Reacting"]
+__all__ = ["Reacting"]
 
 
 @dataclass(slots=True)
@@ -45,16 +49,6 @@ class _Round:
 
     rows: dict[Any, Row | None] = field(default_factory=dict)  # None: the process is over
     sent: dict[str, list[tuple[int, Event]]] = field(default_factory=dict)  # by topic
-
-
-class Handing:
-    """Gives on the frame that the step before it has laid aside for it."""
-
-    def __init__(self, name: str, empty: pl.DataFrame) -> None:
-        self._name, self._empty = name, empty
-
-    def __call__(self, inputs: Sequence[pl.DataFrame], batch: Batch) -> pl.DataFrame:
-        return batch.side.pop(self._name, self._empty)
 
 
 class Reacting:
@@ -170,19 +164,14 @@ class Reacting:
             turn.rows[heard.key] = after
         for topic, event in sent:
             turn.sent.setdefault(topic, []).append((heard.seq, event))
+        if sent:
+            batch.said[heard.seq] = sent_by(self._of.address, heard.key)
 
     def _react(
         self, heard: _Heard, row: Row | None, batch: Batch
     ) -> tuple[Row | None, list[tuple[str, Event]]]:
         """The process after an event, and what is to be sent."""
-        kind = self._of.types.get(heard.type)
-        if kind is None:
-            raise VagusError(
-                f"expected one of {', '.join(sorted(self._of.types))}, got {heard.type}",
-                where=self._name,
-                hint="the process no longer hears of this class: name it in on= or timers=",
-            )
-        event = from_body(kind, heard.body, batch)
+        event = self._event(heard, batch)
         form, persons = self._of.form, batch.persons
         state = self._of.initial() if row is None else form.load(row.state, persons)
         timers = {} if row is None else {timer.name: timer for timer in row.timers}
@@ -202,6 +191,30 @@ class Reacting:
             over = True  # nothing has begun
         return None if over else Row(text, list(timers.values())), sent
 
+    def _event(self, heard: _Heard, batch: Batch) -> Event | Refusal:
+        """What `react` is given. Raises VagusError for what it doesn't hear of."""
+        if heard.type == REFUSAL:
+            return self._refusal(Told(**json.loads(heard.body)), batch)
+        kind = self._of.types.get(heard.type)
+        if kind is None:
+            raise VagusError(
+                f"expected one of {', '.join(sorted(self._of.types))}, got {heard.type}",
+                where=self._name,
+                hint="the process no longer hears of this class: name it in on= or timers=",
+            )
+        return from_body(kind, heard.body, batch.persons)
+
+    def _refusal(self, told: Told, batch: Batch) -> Refusal:
+        kind = self._of.sent_types.get(told.command)
+        if kind not in self._of.refusal_types:
+            reason = Refused(told.code, told.message)
+            raise VagusError(
+                f"{told.command} was refused: {reason}",
+                where=self._name,
+                hint=f"have react say what follows from that, and declare refusals={told.command}",
+            )
+        return told.refusal(kind, batch.persons)
+
     def _timer(self, effect: After, heard: _Heard, batch: Batch) -> Timer:
         name = type(effect.event).__name__
         if name not in self._of.timer_types:
@@ -215,7 +228,7 @@ class Reacting:
             effect.name,
             batch.now_ms + effect.delay_ms,
             name,
-            to_body(effect.event, batch),
+            to_body(effect.event, batch.persons),
             [(header, value.decode(errors="replace")) for header, value in cause.headers],
             cause.partition,
             cause.offset,
