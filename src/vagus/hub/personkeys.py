@@ -1,44 +1,32 @@
 """The keys of persons, kept in the hub itself.
 
 Keys are records of the compacted topic `_vagus-personal-keys`, of one partition: a person's id,
-and the key. A key is made when the first event with personal data of a person is written; as with
-schemas, a transaction of one fixed id sees to it that a person gets one key, however many
-processes write. Forgetting a person is a deletion in that topic.
+and the key. A key is made when the first event with personal data of a person is written; the
+topic is a `Ledger`, so that a person gets one key, however many processes write. Forgetting a
+person is a deletion in that topic.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Collection
-from contextlib import suppress
 from threading import RLock
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary, ref
+from weakref import WeakKeyDictionary, proxy
 
-from vagus.errors import (
-    DecodeError,
-    Fenced,
-    HubUnavailable,
-    TopicExists,
-    UnknownTopic,
-)
+from vagus.errors import DecodeError, UnknownTopic
 from vagus.events.cipher import PersonKey
 from vagus.events.encrypting import Encrypting
-from vagus.hub.contract import Hub, TopicConfig
-from vagus.hub.records import Records, TopicPartition
-from vagus.hub.schemas import pause_s
+from vagus.hub.ledger import Entry, Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vagus.hub.records import FetchedRecords
+    from vagus.hub.contract import Hub
 
 __all__ = ["PERSONAL_KEYS_TOPIC", "PersonKeys", "PersonSession"]
 
 PERSONAL_KEYS_TOPIC = "_vagus-personal-keys"
-_PARTITION = TopicPartition(PERSONAL_KEYS_TOPIC, 0)
-_WRITER = "vagus-personal-keys"
-_TRIES = 200
 _FRESH_S = 1.0  # for so long a key may be used after another process has forgotten it
 _VERSION, _VALUE_BYTES = b"\x01", 49
 _STALE_S = 12 * 3600.0  # half of what deletions stay readable: who slept longer reads all anew
@@ -55,7 +43,7 @@ class PersonKeys(Encrypting):
     """
 
     def __init__(self, hub: Hub, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._ref = ref(hub)
+        self._hub: Hub = proxy(hub)  # which holds this, through `of`
         self._clock = clock
         self._lock = RLock()
         self._forgotten = 0
@@ -91,7 +79,7 @@ class PersonKeys(Encrypting):
         with self._lock:
             self._look()
 
-            def missing() -> list[tuple[bytes, bytes | None]]:
+            def missing() -> list[Entry]:
                 return [
                     (person.encode(), _value(PersonKey.new(person)))
                     for person in persons
@@ -100,7 +88,7 @@ class PersonKeys(Encrypting):
                 ]
 
             if missing():
-                self._write(missing)
+                self._ledger.change(missing)
             return {
                 person: self._by_person.get(person) or PersonKey.new(person) for person in persons
             }
@@ -120,12 +108,12 @@ class PersonKeys(Encrypting):
         with self._lock:
             if PERSONAL_KEYS_TOPIC not in self._hub.topics():
                 return False
-            known = self._write(
+            known = self._ledger.change(
                 lambda: [(person.encode(), None)] if person in self._by_person else []
             )
             # Also where there was none: the process that deleted it may have died before this.
             self._hub.wipe(PERSONAL_KEYS_TOPIC)
-            return known
+            return bool(known)
 
     def with_ids(self, ids: Collection[bytes]) -> dict[bytes, PersonKey]:
         """The keys of these ids that are still there."""
@@ -137,53 +125,12 @@ class PersonKeys(Encrypting):
 
     # The topic
 
-    @property
-    def _hub(self) -> Hub:
-        hub = self._ref()
-        if hub is None:
-            raise HubUnavailable("expected an open hub, got one that is gone")
-        return hub
-
     def _begin_anew(self) -> None:
-        self._next = 0
+        self._ledger = Ledger(self._hub, PERSONAL_KEYS_TOPIC, "vagus-personal-keys", self._apply)
         self._looked_s: float | None = None
         self._by_person: dict[str, PersonKey] = {}
         self._by_id: dict[bytes, PersonKey] = {}
         self._gone: dict[str, int] = {}  # the forgotten, each with how many there were then
-
-    def _write(self, decide: Callable[[], list[tuple[bytes, bytes | None]]]) -> bool:
-        """Write what is decided on all that others wrote before; whether it was anything."""
-        hub = self._hub
-        for attempt in range(_TRIES):
-            if not self._next:
-                with suppress(TopicExists):
-                    hub.create_topic(PERSONAL_KEYS_TOPIC, TopicConfig(cleanup="compact"))
-            transaction = hub.begin(_WRITER)
-            try:
-                self._look(now=True)
-                changes = decide()
-                if not changes:
-                    transaction.abort()
-                    return False
-                keys, values = zip(*changes, strict=True)
-                stamps = [int(time.time() * 1000)] * len(changes)
-                transaction.append([(_PARTITION, Records.of(keys, values, stamps))])
-                transaction.commit()
-            except Fenced:
-                transaction.abort()
-                time.sleep(pause_s(attempt))
-                continue
-            except BaseException:
-                transaction.abort()
-                raise
-            self._look(now=True)
-            return True
-        raise HubUnavailable(
-            f"expected to write to {PERSONAL_KEYS_TOPIC} within {_TRIES} tries, but others kept "
-            "writing",
-            where=hub.url,
-            hint="try again",
-        )
 
     def _look(self, *, now: bool = False) -> None:
         """Read on to the end of the topic, if that was not done just before."""
@@ -195,35 +142,25 @@ class PersonKeys(Encrypting):
                 self._begin_anew()
             elif since_s < _FRESH_S and not now:
                 return
-        hub = self._hub
         try:
-            end = hub.offsets([_PARTITION], "latest")[_PARTITION]
+            self._ledger.read()
         except UnknownTopic:
             self._begin_anew()
-            return
-        if self._next < end:
-            with hub.reader({_PARTITION: self._next}) as reader:
-                while self._next < end:
-                    for read in reader.read(wait_s=1.0):
-                        self._apply(read)
-                    self._next = reader.positions()[_PARTITION]
-        self._looked_s = moment_s
+        else:
+            self._looked_s = moment_s
 
-    def _apply(self, read: FetchedRecords) -> None:
-        for name, value in zip(read.keys.to_list(), read.values.to_list(), strict=True):
-            if name is None:
-                continue
-            person = name.decode(errors="replace")
-            before = self._by_person.pop(person, None)
-            if before is not None:
-                del self._by_id[before.id]
-            if value is None:
-                self._forgotten += 1
-                self._gone[person] = self._forgotten
-            else:
-                self._gone.pop(person, None)
-                key = _key(person, value)
-                self._by_person[person] = self._by_id[key.id] = key
+    def _apply(self, name: bytes, value: bytes | None) -> None:
+        person = name.decode(errors="replace")
+        before = self._by_person.pop(person, None)
+        if before is not None:
+            del self._by_id[before.id]
+        if value is None:
+            self._forgotten += 1
+            self._gone[person] = self._forgotten
+        else:
+            self._gone.pop(person, None)
+            key = _key(person, value)
+            self._by_person[person] = self._by_id[key.id] = key
 
 
 class PersonSession(Encrypting):

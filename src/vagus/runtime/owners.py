@@ -1,31 +1,26 @@
 """Who owns a topic: of the ones that only one application may write, which application it is.
 
-The compacted topic `_vagus-owners` says so, a record for each topic. Claiming begins a transaction
-of one fixed id, which fences whoever else is claiming, reads to the end, decides, and commits.
+The topic `_vagus-owners` says so, a record for each topic. It is a `Ledger`: of several that claim
+a topic at once, one succeeds.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import random
-import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from vagus.errors import Fenced, HubError, TopicExists, UnknownTopic
-from vagus.hub import Records, TopicConfig, TopicPartition
+from vagus.errors import HubError, UnknownTopic
+from vagus.hub.ledger import Entry, Ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Collection
 
     from vagus.hub import Hub
 
 __all__ = ["OWNERS", "TopicOwned", "claim", "owners", "release"]
 
 OWNERS = "_vagus-owners"
-
-_PARTITION = TopicPartition(OWNERS, 0)
-_WRITER = "vagus-owners"
 
 
 class TopicOwned(HubError):
@@ -40,30 +35,14 @@ def owners(hub: Hub) -> dict[str, str]:
     ...     owners(hub)
     {}
     """
-    try:
-        start = hub.offsets([_PARTITION], "earliest")
-        end = hub.offsets([_PARTITION], "latest")[_PARTITION]
-    except UnknownTopic:
-        return {}
-    found: dict[str, str] = {}
-    with hub.reader(start) as reader:
-        while reader.positions()[_PARTITION] < end:
-            for read in reader.read(wait_s=1.0):
-                for key, value in zip(read.keys.to_list(), read.values.to_list(), strict=True):
-                    if key is None:
-                        continue
-                    if value is None:
-                        found.pop(key.decode(), None)
-                    else:
-                        found[key.decode()] = json.loads(value)["app"]
-    return found
+    return _Owners(hub).read()
 
 
 def claim(hub: Hub, app: str, topics: Collection[str]) -> None:
     """Make these topics an application's own. Raises TopicOwned if one is another's."""
-    if not topics or not _claimed(owners(hub), app, topics):
-        return
-    _change(hub, lambda known: _claimed(known, app, topics))
+    owned = _Owners(hub)
+    if topics and _claimed(owned.read(), app, topics):
+        owned.ledger.change(lambda: _claimed(owned.known, app, topics))
 
 
 def release(hub: Hub, app: str) -> list[str]:
@@ -76,17 +55,36 @@ def release(hub: Hub, app: str) -> list[str]:
     ...     release(hub, "order")
     []
     """
-    given_up: list[str] = []
+    owned = _Owners(hub)
+    given_up = owned.ledger.change(
+        lambda: [
+            (topic.encode(), None) for topic, owner in sorted(owned.known.items()) if owner == app
+        ]
+    )
+    return [topic.decode() for topic, _ in given_up]
 
-    def change(known: dict[str, str]) -> dict[str, str | None]:
-        given_up[:] = sorted(topic for topic, owner in known.items() if owner == app)
-        return dict.fromkeys(given_up)
 
-    _change(hub, change)
-    return given_up
+class _Owners:
+    """What the topic says."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.known: dict[str, str] = {}
+        self.ledger = Ledger(hub, OWNERS, "vagus-owners", self._apply)
+
+    def read(self) -> dict[str, str]:
+        """The application that owns each topic, as of now."""
+        with suppress(UnknownTopic):  # nobody has claimed anything
+            self.ledger.read()
+        return self.known
+
+    def _apply(self, topic: bytes, value: bytes | None) -> None:
+        if value is None:
+            self.known.pop(topic.decode(), None)
+        else:
+            self.known[topic.decode()] = json.loads(value)["app"]
 
 
-def _claimed(known: dict[str, str], app: str, topics: Collection[str]) -> dict[str, str | None]:
+def _claimed(known: dict[str, str], app: str, topics: Collection[str]) -> list[Entry]:
     for topic in sorted(topics):
         owner = known.get(topic, app)
         if owner != app:
@@ -96,28 +94,5 @@ def _claimed(known: dict[str, str], app: str, topics: Collection[str]) -> dict[s
                 "one of the aggregates another name (if the other service is gone, "
                 f"vagus.services.release(hub, {owner!r}) gives its topics up)",
             )
-    return {topic: app for topic in sorted(topics) if topic not in known}
-
-
-def _change(hub: Hub, decide: Callable[[dict[str, str]], dict[str, str | None]]) -> None:
-    if OWNERS not in hub.topics():
-        with contextlib.suppress(TopicExists):  # another process was first
-            hub.create_topic(OWNERS, TopicConfig(cleanup="compact"))
-    while True:
-        transaction = hub.begin(_WRITER)
-        try:
-            changes = decide(owners(hub))
-            if not changes:
-                return
-            values = [
-                None if app is None else json.dumps({"app": app}).encode()
-                for app in changes.values()
-            ]
-            keys: list[bytes | None] = [topic.encode() for topic in changes]
-            transaction.append([(_PARTITION, Records.of(keys, values, [0] * len(keys)))])
-            transaction.commit()
-            return
-        except Fenced:  # another application is claiming, too: one of us is to be alone for long
-            time.sleep(random.uniform(0, 0.02))
-        finally:
-            transaction.abort()
+    value = json.dumps({"app": app}).encode()
+    return [(topic.encode(), value) for topic in sorted(topics) if topic not in known]

@@ -7,8 +7,9 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vagus.errors import Fenced, HubError, HubUnavailable, TopicExists
-from vagus.hub import Records, TopicConfig, TopicPartition
+from vagus.errors import HubError, HubUnavailable, TopicExists
+from vagus.hub import TopicConfig
+from vagus.hub.ledger import Entry, Ledger
 from vagus.runtime.deadletters import DEAD_LETTER_CONFIG, dead_letter_topic
 from vagus.runtime.owners import claim
 from vagus.runtime.topology import check_meanings
@@ -158,29 +159,17 @@ def _check_steps(hub: Hub, app: str, topology: Topology, *, fresh: bool) -> None
     name = f"{app}-steps"
     if fresh:
         _create(hub, name, TopicConfig(cleanup="compact"))
-    partition = TopicPartition(name, 0)
-    while True:
-        transaction = hub.begin(name)
-        stored: dict[str, str] = {}
-        start = hub.offsets([partition], "earliest")
-        end = hub.offsets([partition], "latest")[partition]
-        with hub.reader(start) as reader:
-            while reader.positions()[partition] < end:
-                for read in reader.read(wait_s=1.0):
-                    for key, value in zip(read.keys.to_list(), read.values.to_list(), strict=True):
-                        if key is not None and value is not None:
-                            stored[key.decode()] = json.loads(value)["meaning"]
-        try:
-            check_meanings(stored, meanings)
-            new = sorted(set(meanings) - set(stored))
-            if not new:
-                return
-            values = [json.dumps({"meaning": meanings[step]}).encode() for step in new]
-            records = Records.of([step.encode() for step in new], values, [0] * len(new))
-            transaction.append([(partition, records)])
-            transaction.commit()
-            return
-        except Fenced:  # another worker of this application is starting too
-            continue
-        finally:
-            transaction.abort()
+    stored: dict[str, str] = {}
+
+    def remember(step: bytes, value: bytes | None) -> None:
+        if value is not None:
+            stored[step.decode()] = json.loads(value)["meaning"]
+
+    def new() -> list[Entry]:
+        check_meanings(stored, meanings)
+        return [
+            (step.encode(), json.dumps({"meaning": meanings[step]}).encode())
+            for step in sorted(set(meanings) - set(stored))
+        ]
+
+    Ledger(hub, name, name, remember).change(new)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from vagus.hub.contract import Hub
-    from vagus.hub.mirror.ledger import Ledger
+    from vagus.hub.mirror.logbook import Logbook
     from vagus.hub.records import TopicPartition
 
 __all__ = ["positions_of", "put"]
@@ -29,7 +29,7 @@ def positions_of(source: Hub, partitions: Collection[TopicPartition]) -> Positio
     return found
 
 
-def put(target: Hub, ledger: Ledger, positions: Positions) -> int:
+def put(target: Hub, logbook: Logbook, positions: Positions) -> int:
     """Put groups of the target before the copies of what they have not read; how many moved.
 
     All up to the positions must have been copied. Raises HubError where a group has members, or
@@ -38,20 +38,20 @@ def put(target: Hub, ledger: Ledger, positions: Positions) -> int:
     moved = 0
     for group, wanted in positions.items():
         now = target.committed(group, wanted)
-        steps = {tp: to_target(ledger.stretches(tp), at) for tp, at in wanted.items()}
-        _check_unmoved(group, now, ledger)
+        steps = {tp: to_target(logbook.stretches(tp), at) for tp, at in wanted.items()}
+        _check_unmoved(group, now, logbook)
         steps = {tp: at for tp, at in steps.items() if now.get(tp) != at}
         if not steps:
             continue
-        ledger.give(group, {tp: {"before": now.get(tp), "to": at} for tp, at in steps.items()})
+        logbook.give(group, {tp: {"before": now.get(tp), "to": at} for tp, at in steps.items()})
         target.reset_group(group, steps)
         moved += 1
     return moved
 
 
-def _check_unmoved(group: str, now: Mapping[TopicPartition, int], ledger: Ledger) -> None:
+def _check_unmoved(group: str, now: Mapping[TopicPartition, int], logbook: Logbook) -> None:
     for tp, at in now.items():
-        given = ledger.given.get((group, tp), {})
+        given = logbook.given.get((group, tp), {})
         if at not in given.values():
             raise HubError(
                 f"expected no position but the mirror's, got {at}",

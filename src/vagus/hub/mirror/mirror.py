@@ -14,9 +14,9 @@ import numpy as np
 from vagus.errors import Fenced, HubError
 from vagus.hub.mirror import groups, topics, verify
 from vagus.hub.mirror.ids import SchemaIds
-from vagus.hub.mirror.ledger import PARTITION, Ledger
-from vagus.hub.mirror.reading import read_to
+from vagus.hub.mirror.logbook import Logbook
 from vagus.hub.mirror.stretch import Stretch
+from vagus.hub.reading import read_to
 from vagus.hub.records import BytesColumn, FetchedRecords, Records, TopicPartition
 
 if TYPE_CHECKING:
@@ -74,9 +74,9 @@ class Mirror:
         self._source, self._target = source, target
         self._pattern, self._with_groups = pattern, with_groups
         self._writer = "vagus-mirror-" + hashlib.sha256(self.name.encode()).hexdigest()[:24]
-        self._ledger = Ledger(target)
+        self._logbook = Logbook(target)
         self._ids = SchemaIds(source, target)
-        self._topics = topics.Topics(source, target, self._ledger, self.name, tell)
+        self._topics = topics.Topics(source, target, self._logbook, self.name, tell)
         self._looked_s: float | None = None
 
     def copy(self, progress: Progress = _nothing) -> int:
@@ -103,7 +103,7 @@ class Mirror:
             progress(sum(left.values()) - sum(ends.values()) + total, total)
         copied += self._write(held, left)
         if wanted:
-            groups.put(self._target, self._ledger, wanted)
+            groups.put(self._target, self._logbook, wanted)
         return copied
 
     def follow(self, progress: Progress = _nothing) -> None:
@@ -123,7 +123,7 @@ class Mirror:
                     partition,
                     self._source,
                     self._target,
-                    self._ledger.stretches(partition),
+                    self._logbook.stretches(partition),
                     self._ids,
                 )
             )
@@ -135,9 +135,9 @@ class Mirror:
         if self._looked_s is not None and now_s - self._looked_s < _LOOK_S:
             return
         if self._looked_s is None:
-            self._ledger.open()
+            self._logbook.open()
             self._target.begin(self._writer).abort()  # an older one writes no more
-            self._ledger.refresh()
+            self._logbook.refresh()
         names = topics.chosen(self._source.topics(), self._pattern)
         for name in names:
             self._topics.add(name)
@@ -151,7 +151,7 @@ class Mirror:
             parts.setdefault(read.partition, []).append(read)
         read_by = {tp: _joined(of) for tp, of in parts.items()}
         at = self._topics.positions
-        moved = [tp for tp in reached if self._ledger.last(tp) is None or at[tp] != reached[tp]]
+        moved = [tp for tp in reached if self._logbook.last(tp) is None or at[tp] != reached[tp]]
         if not moved:
             return 0
         copies = [
@@ -167,11 +167,11 @@ class Mirror:
                 (tp, Stretch.of(read, at[tp], reached[tp], places[tp]))
                 for tp, read in read_by.items()
             ]
-            return [(PARTITION, self._ledger.records([*full, *empty]))]
+            return [self._logbook.telling([*full, *empty])]
 
         transaction = self._target.begin(self._writer)
         try:
-            self._ledger.refresh()
+            self._logbook.refresh()
             self._check_alone(at)
             transaction.append(copies, located=True)
             transaction.commit(then=then)
@@ -182,7 +182,7 @@ class Mirror:
             transaction.abort()
             raise
         at |= {tp: reached[tp] for tp in moved}
-        self._ledger.refresh()
+        self._logbook.refresh()
         return sum(map(len, read_by.values()))
 
     def _passed(
@@ -192,7 +192,7 @@ class Mirror:
         ends = self._target.offsets(partitions, "latest")
         found = []
         for tp in partitions:
-            last = self._ledger.last(tp)
+            last = self._logbook.last(tp)
             if last is None:
                 made = Stretch.empty(self._topics.positions[tp], reached[tp], ends[tp])
             else:
@@ -203,7 +203,7 @@ class Mirror:
     def _check_alone(self, at: Mapping[TopicPartition, int]) -> None:
         """Raise Fenced if another mirror has written since we read what it did."""
         for tp, position in at.items():
-            last = self._ledger.last(tp)
+            last = self._logbook.last(tp)
             if last is not None and last.next_offset > position:
                 raise self._fenced()
 
@@ -216,7 +216,7 @@ class Mirror:
 
 
 def identity(url: str) -> str:
-    """A hub's name in the ledger: its address without options, a file's whole path."""
+    """A hub's name in the logbook: its address without options, a file's whole path."""
     if "://" in url:
         return url.partition("?")[0]
     return url if url == ":memory:" else os.path.abspath(url)

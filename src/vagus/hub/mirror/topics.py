@@ -7,9 +7,9 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from vagus.errors import HubError
-from vagus.hub.mirror.ledger import LEDGER_TOPIC, Ledger, foreign
-from vagus.hub.mirror.reading import read_to
+from vagus.hub.mirror.logbook import LOGBOOK_TOPIC, Logbook, foreign
 from vagus.hub.mirror.stretch import Stretch, last_mark
+from vagus.hub.reading import read_to
 from vagus.hub.records import TopicPartition
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Topics", "chosen"]
 
-_NEVER = ("_schemas", LEDGER_TOPIC)  # the first is merged; keys of persons and the like stay
+_NEVER = ("_schemas", LOGBOOK_TOPIC)  # the first is merged; keys of persons and the like stay
 _ANEW = "delete the topic in the target to copy it anew, or leave it out with --topics"
 
 
@@ -42,9 +42,9 @@ class Topics:
     """The topics of a mirror: made, checked, and where each is to be read on."""
 
     def __init__(
-        self, source: Hub, target: Hub, ledger: Ledger, name: str, tell: Callable[[str], None]
+        self, source: Hub, target: Hub, logbook: Logbook, name: str, tell: Callable[[str], None]
     ) -> None:
-        self._source, self._target, self._ledger = source, target, ledger
+        self._source, self._target, self._logbook = source, target, logbook
         self._name, self._tell = name, tell
         self._cleanup: dict[str, str] = {}
         self.positions: dict[TopicPartition, int] = {}
@@ -56,7 +56,7 @@ class Topics:
         """
         config = self._source.describe_topic(name).config
         there = name in self._target.topics()
-        owner = self._ledger.owners.get(name)
+        owner = self._logbook.owners.get(name)
         if owner is not None and owner != self._name:
             raise foreign(name, owner, self._name)
         places = [TopicPartition(name, number) for number in range(config.partitions)]
@@ -65,7 +65,7 @@ class Topics:
         if owner is None and there:
             self._check_empty(name)
         if owner is None or not there:
-            self._ledger.claim(name, self._name)
+            self._logbook.claim(name, self._name)
         if not there:
             self._target.create_topic(name, config)
         self._cleanup[name] = config.cleanup
@@ -105,7 +105,7 @@ class Topics:
                 )
 
     def _resume(self, partition: TopicPartition) -> int:
-        last = self._ledger.last(partition)
+        last = self._logbook.last(partition)
         if last is None:
             self._check_untouched(partition, None)
             return self._source.offsets([partition], "earliest")[partition]
@@ -152,7 +152,7 @@ class Topics:
 
     def _check_gap(self, partition: TopicPartition, at: int, start: int) -> None:
         topic, number = partition
-        fresh = self._ledger.last(partition) is None
+        fresh = self._logbook.last(partition) is None
         if fresh or self._cleanup[topic] == "compact":
             return  # nothing was copied yet, or all that went was superseded
         if topic.endswith("-repartition"):

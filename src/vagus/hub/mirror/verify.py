@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vagus.events.column import truths
-from vagus.hub.mirror.reading import read_to
 from vagus.hub.mirror.stretch import to_source, to_target
+from vagus.hub.reading import read_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

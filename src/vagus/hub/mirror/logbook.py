@@ -8,58 +8,41 @@ after any crash the two agree.
 from __future__ import annotations
 
 import json
-import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from vagus.errors import Fenced, HubError, HubUnavailable, TopicExists
-from vagus.hub.contract import TopicConfig
-from vagus.hub.mirror.reading import read_to
+from vagus.errors import HubError
+from vagus.hub.ledger import Entry, Ledger, records
 from vagus.hub.mirror.stretch import Stretch
-from vagus.hub.records import Records, TopicPartition
-from vagus.hub.schemas import pause_s
+from vagus.hub.records import TopicPartition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from vagus.hub.contract import Hub
+    from vagus.hub.records import Records
 
-__all__ = ["LEDGER_TOPIC", "Ledger"]
+__all__ = ["LOGBOOK_TOPIC", "Logbook"]
 
-LEDGER_TOPIC = "_vagus-mirror"
-PARTITION = TopicPartition(LEDGER_TOPIC, 0)
-_WRITER = "vagus-mirror"
-_TRIES = 200
-
-Entry = tuple[dict[str, Any], dict[str, Any] | None]
+LOGBOOK_TOPIC = "_vagus-mirror"
 
 
-class Ledger:
+class Logbook:
     """All that mirrors have written into a hub."""
 
     def __init__(self, hub: Hub) -> None:
-        self._hub = hub
-        self._next = 0
+        self._ledger = Ledger(hub, LOGBOOK_TOPIC, "vagus-mirror", self._apply)
         self.owners: dict[str, str] = {}
         self.given: dict[tuple[str, TopicPartition], dict[str, int | None]] = {}
         self._stretches: dict[TopicPartition, dict[int, Stretch]] = {}
 
     def open(self) -> None:
         """Make the topic if it isn't there, and read it."""
-        with suppress(TopicExists):
-            self._hub.create_topic(LEDGER_TOPIC, TopicConfig(cleanup="compact"))
-        self.refresh()
+        self._ledger.make()
+        self._ledger.read()
 
     def refresh(self) -> None:
         """Read on to the end."""
-        end = self._hub.offsets([PARTITION], "latest")
-        for got, reached in read_to(self._hub, {PARTITION: self._next}, end):
-            for read in got:
-                for key, value in zip(read.keys.to_list(), read.values.to_list(), strict=True):
-                    self._apply(
-                        json.loads(key or b"{}"), None if value is None else json.loads(value)
-                    )
-            self._next = reached[PARTITION]
+        self._ledger.read()
 
     def stretches(self, partition: TopicPartition) -> list[Stretch]:
         """What was copied of a partition, in its order."""
@@ -76,47 +59,31 @@ class Ledger:
             if self.owners.get(topic, source) != source:
                 raise foreign(topic, self.owners[topic], source)
             gone: list[Entry] = [
-                (_stretch_key(tp, first), None)
+                _entry(_stretch_key(tp, first), None)
                 for tp, found in self._stretches.items()
                 if tp.topic == topic
                 for first in found
             ]
-            return [*gone, ({"kind": "topic", "topic": topic}, {"source": source})]
+            return [*gone, _entry({"kind": "topic", "topic": topic}, {"source": source})]
 
-        self._change(decide)
+        self._ledger.change(decide)
 
     def give(self, group: str, positions: Mapping[TopicPartition, dict[str, int | None]]) -> None:
         """Remember where a group is about to be put, and where it was."""
-        self._change(lambda: [(_group_key(group, tp), said) for tp, said in positions.items()])
-
-    @staticmethod
-    def records(stretches: Sequence[tuple[TopicPartition, Stretch]]) -> Records:
-        """The records that tell of stretches."""
-        return _records([(_stretch_key(tp, each.first), each.said) for tp, each in stretches])
-
-    def _change(self, decide: Callable[[], list[Entry]]) -> None:
-        for attempt in range(_TRIES):
-            transaction = self._hub.begin(_WRITER)
-            try:
-                self.refresh()
-                transaction.append([(PARTITION, _records(decide()))])
-                transaction.commit()
-            except Fenced:
-                transaction.abort()
-                time.sleep(pause_s(attempt))
-                continue
-            except BaseException:
-                transaction.abort()
-                raise
-            self.refresh()
-            return
-        raise HubUnavailable(
-            f"expected to write to {LEDGER_TOPIC} within {_TRIES} tries, but others kept writing",
-            where=self._hub.url,
-            hint="try again",
+        self._ledger.change(
+            lambda: [_entry(_group_key(group, tp), said) for tp, said in positions.items()]
         )
 
-    def _apply(self, key: dict[str, Any], said: dict[str, Any] | None) -> None:
+    def telling(
+        self, stretches: Sequence[tuple[TopicPartition, Stretch]]
+    ) -> tuple[TopicPartition, Records]:
+        """What tells of stretches, and where that is to be written."""
+        told = [_entry(_stretch_key(tp, each.first), each.said) for tp, each in stretches]
+        return self._ledger.partition, records(told)
+
+    def _apply(self, name: bytes, value: bytes | None) -> None:
+        key: dict[str, Any] = json.loads(name)
+        said: dict[str, Any] | None = None if value is None else json.loads(value)
         kind, topic = key.get("kind"), key.get("topic", "")
         if kind == "topic" and said is not None:
             self.owners[topic] = said["source"]
@@ -131,7 +98,7 @@ class Ledger:
         else:
             raise HubError(
                 f"expected a record of a mirror, got {kind!r}",
-                where=LEDGER_TOPIC,
+                where=LOGBOOK_TOPIC,
                 hint="was it written by a newer Vagus?",
             )
 
@@ -156,11 +123,9 @@ def _group_key(group: str, partition: TopicPartition) -> dict[str, Any]:
     return {"kind": "group", "group": group, "topic": topic, "partition": number}
 
 
-def _records(entries: Sequence[Entry]) -> Records:
-    def text(part: dict[str, Any] | None) -> bytes | None:
-        return None if part is None else json.dumps(part, separators=(",", ":")).encode()
+def _entry(key: dict[str, Any], said: dict[str, Any] | None) -> Entry:
+    return _text(key), None if said is None else _text(said)
 
-    stamps = [int(time.time() * 1000)] * len(entries)
-    return Records.of(
-        [text(key) for key, _ in entries], [text(said) for _, said in entries], stamps
-    )
+
+def _text(part: dict[str, Any]) -> bytes:
+    return json.dumps(part, separators=(",", ":")).encode()

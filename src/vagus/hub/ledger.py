@@ -1,0 +1,121 @@
+"""What several processes decide together, kept in the hub itself."""
+
+from __future__ import annotations
+
+import random
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from vagus.errors import Fenced, HubError, HubUnavailable, TopicExists
+from vagus.hub.contract import TopicConfig
+from vagus.hub.reading import read_to
+from vagus.hub.records import Records, TopicPartition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from vagus.hub.contract import Hub, Transaction
+
+__all__ = ["Entry", "Ledger", "records"]
+
+_TRIES = 200
+_UNSURE_TRIES = 5
+
+Entry = tuple[bytes, bytes | None]
+"""A key and what is now said of it; None takes back what was."""
+
+
+class Ledger:
+    """A small compacted topic of one partition, of which all who write it know all that it says.
+
+    A change begins a transaction of one fixed id, `writer`, which fences whoever else is changing
+    the ledger, reads to the end, decides, and commits: one of them at a time succeeds, and none
+    decides without knowing what was decided before. `apply` is called with each key and value, in
+    their order. Used by one thread at a time. Making one does no I/O.
+    """
+
+    def __init__(
+        self, hub: Hub, topic: str, writer: str, apply: Callable[[bytes, bytes | None], None]
+    ) -> None:
+        self.partition = TopicPartition(topic, 0)
+        self._hub, self._writer, self._apply = hub, writer, apply
+        self._next: int | None = None
+
+    def make(self) -> None:
+        """Make the topic if it isn't there."""
+        topic = self.partition.topic
+        if self._next is None and topic not in self._hub.topics():
+            with suppress(TopicExists):  # another process was first
+                self._hub.create_topic(topic, TopicConfig(cleanup="compact"))
+
+    def read(self) -> None:
+        """Read on to the end. Raises UnknownTopic if nobody has made the topic."""
+        place = self.partition
+        if self._next is None:
+            self._next = self._hub.offsets([place], "earliest")[place]
+        end = self._hub.offsets([place], "latest")
+        for got, reached in read_to(self._hub, {place: self._next}, end):
+            for each in got:
+                for key, value in zip(each.keys.to_list(), each.values.to_list(), strict=True):
+                    if key is not None:
+                        self._apply(key, value)
+            self._next = reached[place]
+
+    def change(self, decide: Callable[[], Sequence[Entry]]) -> Sequence[Entry]:
+        """Write what `decide` wants, in one step with what it decides it by; what was written.
+
+        `decide` is called when all has been read, and may be called more than once. Raises what it
+        raises, and HubUnavailable if other writers never let go.
+        """
+        unsure: list[Sequence[Entry]] = []
+        for attempt in range(_TRIES):
+            self.make()
+            try:
+                with self._transaction() as transaction:
+                    self.read()
+                    entries = decide()
+                    if not entries:
+                        return unsure[-1] if unsure else []
+                    transaction.append([(self.partition, records(entries))])
+                    if not _commit(transaction, final=len(unsure) + 1 == _UNSURE_TRIES):
+                        unsure.append(entries)
+                        continue
+            except Fenced:
+                # Each waits a while of its own, so that one of those who fence each other is
+                # alone for long enough.
+                time.sleep(random.uniform(0, min(0.1, 0.002 * 2 ** min(attempt, 6))))
+                continue
+            self.read()
+            return entries
+        raise HubUnavailable(
+            f"expected to write to {self.partition.topic} within {_TRIES} tries, but others kept "
+            "writing",
+            where=self._hub.url,
+            hint="try again",
+        )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Transaction]:
+        transaction = self._hub.begin(self._writer)
+        try:
+            yield transaction
+        finally:
+            transaction.abort()
+
+
+def records(entries: Sequence[Entry]) -> Records:
+    """The records that say this now."""
+    stamps = [int(time.time() * 1000)] * len(entries)
+    return Records.of([key for key, _ in entries], [value for _, value in entries], stamps)
+
+
+def _commit(transaction: Transaction, *, final: bool) -> bool:
+    """Commit; False where nobody knows what came of it, so that the next try has to look."""
+    try:
+        transaction.commit()
+    except HubError as error:
+        if final or isinstance(error, Fenced):
+            raise
+        return False
+    return True
