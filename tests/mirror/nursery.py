@@ -11,8 +11,8 @@ import signal
 import sys
 import traceback
 
-from vagus.hub import connect
-from vagus.hub.mirror import Mirror, mirror, reading
+from vagus.hub import connect, reading
+from vagus.hub.mirror import Mirror, mirror
 
 
 def work(source: str, target: str) -> None:

@@ -199,6 +199,17 @@ class Transaction(ABC):
 Rebalanced = Callable[[Collection["TopicPartition"]], None]
 
 
+@dataclass(frozen=True, slots=True)
+class MemberOptions:
+    """What `Hub.join` was asked for."""
+
+    start: Literal["earliest", "latest"]
+    on_assigned: Rebalanced | None
+    on_revoked: Rebalanced | None
+    session_timeout_s: float
+    client_id: str
+
+
 class Member(Reader):
     """A reader whose partitions are shared out among the members of a consumer group.
 

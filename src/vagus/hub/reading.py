@@ -1,4 +1,4 @@
-"""Reading partitions up to given ends."""
+"""Reading partitions up to given ends, and no further."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from vagus.errors import HubUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from vagus.hub.contract import Hub
     from vagus.hub.records import FetchedRecords, TopicPartition
 
-__all__ = ["read_to"]
+__all__ = ["read_all", "read_to"]
 
 READ_RECORDS = 65_536
 
@@ -21,12 +21,25 @@ PATIENCE_S = 150.0
 """How long nothing may come. A dead writer's open transaction, for one, holds all up behind it."""
 
 
+def read_all(hub: Hub, partitions: Iterable[TopicPartition]) -> Iterator[FetchedRecords]:
+    """All that is in these partitions at this moment. Raises as `read_to` does."""
+    wanted = list(partitions)
+    ends = hub.offsets(wanted, "latest")
+    for got, _ in read_to(hub, hub.offsets(wanted, "earliest"), ends):
+        yield from got
+
+
 def read_to(
-    hub: Hub, starts: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
+    hub: Hub,
+    starts: Mapping[TopicPartition, int],
+    ends: Mapping[TopicPartition, int],
+    *,
+    max_bytes: int = 8 << 20,
 ) -> Iterator[tuple[list[FetchedRecords], dict[TopicPartition, int]]]:
     """All between the starts and the ends, in turns: what was read, and where that led to.
 
-    Raises HubUnavailable when nothing comes for long.
+    Each turn has at most `max_bytes`, to within one stored batch. Raises HubUnavailable when
+    nothing comes for long.
     """
     wanted = {tp: at for tp, at in starts.items() if at < ends[tp]}
     if not wanted:
@@ -35,7 +48,7 @@ def read_to(
     with hub.reader(wanted) as reader:
         before = reader.positions()
         while True:
-            read = reader.read(max_records=READ_RECORDS, wait_s=0.5)
+            read = reader.read(max_records=READ_RECORDS, max_bytes=max_bytes, wait_s=0.5)
             got = [part for each in read if len(part := _cut(each, ends))]
             reached = {tp: min(at, ends[tp]) for tp, at in reader.positions().items()}
             if reached != before:

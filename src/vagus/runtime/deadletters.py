@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from vagus.errors import VagusError
 from vagus.hub import Records, TopicConfig, TopicPartition
+from vagus.hub.reading import read_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,22 +86,18 @@ def first_offset(origin: Origin) -> int:
 def dead_letters(hub: Hub, app: str) -> Iterator[DeadLetter]:
     """All dead letters of an application, oldest first. Raises UnknownTopic if it has none."""
     partition = TopicPartition(dead_letter_topic(app), 0)
-    start = hub.offsets([partition], "earliest")
-    end = hub.offsets([partition], "latest")[partition]
-    with hub.reader(start) as reader:
-        while reader.positions()[partition] < end:
-            for read in reader.read(wait_s=1.0):
-                assert read.headers is not None
-                columns = zip(
-                    read.offsets.tolist(),
-                    read.timestamps.tolist(),
-                    read.keys.to_list(),
-                    read.values.to_list(),
-                    read.headers,
-                    strict=True,
-                )
-                for offset, timestamp, key, value, headers in columns:
-                    yield _parse(offset, timestamp, key, value, headers)
+    for read in read_all(hub, [partition]):
+        assert read.headers is not None
+        columns = zip(
+            read.offsets.tolist(),
+            read.timestamps.tolist(),
+            read.keys.to_list(),
+            read.values.to_list(),
+            read.headers,
+            strict=True,
+        )
+        for offset, timestamp, key, value, headers in columns:
+            yield _parse(offset, timestamp, key, value, headers)
 
 
 def _parse(

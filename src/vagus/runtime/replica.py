@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from vagus.hub import TopicPartition
+from vagus.hub.reading import read_to
 from vagus.runtime.frame import KEY, TOMBSTONE
 from vagus.runtime.store import Store
 from vagus.runtime.topic import TopicCodec
@@ -78,23 +79,11 @@ def restore(
     total = sum(max(0, end - starts[partition]) for partition, end in ends.items())
     if not total:
         return
-    with hub.reader(starts) as reader:
-        while True:
-            positions = reader.positions()
-            reader.pause([tp for tp, at in positions.items() if at >= ends[tp]])
-            done = sum(max(0, min(at, ends[tp]) - starts[tp]) for tp, at in positions.items())
-            progress(store.name, done, total)
-            if done == total:
-                return
-            for read in reader.read(wait_s=1.0, max_bytes=32 << 20):
-                load(store, codec, _before(read, ends[read.partition]), metrics)
-
-
-def _before(read: FetchedRecords, end: int) -> FetchedRecords:
-    if read.next_offset <= end:
-        return read
-    count = int(read.offsets.searchsorted(end))
-    return read.slice(0, count)
+    progress(store.name, 0, total)
+    for got, reached in read_to(hub, starts, ends, max_bytes=32 << 20):
+        for read in got:
+            load(store, codec, read, metrics)
+        progress(store.name, sum(at - starts[tp] for tp, at in reached.items()), total)
 
 
 class Replica:

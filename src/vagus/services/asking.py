@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vagus.hub import TopicPartition
+from vagus.hub.reading import read_all
 from vagus.services.aggregate import REPLIES
 from vagus.services.envelope import Envelope
 from vagus.services.outcome import read_outcome
@@ -89,14 +90,10 @@ class Desk:
         found: dict[str, list[bytes]] = {}
         if REPLIES.name not in self._hub.topics():
             return found
-        end = self._hub.offsets([self._place], "latest")[self._place]
-        with self._hub.reader(self._hub.offsets([self._place], "earliest")) as reader:
-            while reader.positions()[self._place] < end:
-                for read in reader.read(wait_s=1.0):
-                    pairs = zip(read.keys.to_list(), read.values.to_list(), strict=True)
-                    for key, value in pairs:
-                        if key is not None and value is not None:
-                            found.setdefault(key.decode(), []).append(value)
+        for read in read_all(self._hub, [self._place]):
+            for key, value in zip(read.keys.to_list(), read.values.to_list(), strict=True):
+                if key is not None and value is not None:
+                    found.setdefault(key.decode(), []).append(value)
         return found
 
     def outcome(self, request: str) -> Outcome:

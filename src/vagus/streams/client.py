@@ -13,6 +13,7 @@ from vagus.events import Event
 from vagus.hub import Records, TopicPartition, connect, open_registry
 from vagus.hub.contract import Closing
 from vagus.hub.personkeys import PersonKeys
+from vagus.hub.reading import read_all
 from vagus.runtime.frame import KEY, TIME, TIME_TYPE, TOMBSTONE
 from vagus.runtime.spans import sending
 from vagus.runtime.topic import WINDOW_START, Topic, TopicCodec
@@ -103,23 +104,20 @@ class Client(Closing):
         typed = self.topic(topic)
         count = self._partition_count(typed)
         partitions = [TopicPartition(typed.name, number) for number in range(count)]
-        ends = self.hub.offsets(partitions, "latest")
         frames: dict[int, list[pl.DataFrame]] = {number: [] for number in range(count)}
-        with self.hub.reader(self.hub.offsets(partitions, "earliest")) as reader:
-            while any(at < ends[tp] for tp, at in reader.positions().items()):
-                for read in reader.read(wait_s=1.0):
-                    decoded = self._codec(typed).decode(read)
-                    for failure in decoded.failures:
-                        raise DecodeError(
-                            failure.error,
-                            where=f"{typed.name}, partition {read.partition.partition}, offset "
-                            f"{read.offsets[failure.row]}",
-                        )
-                    frame = decoded.frame.with_columns(
-                        pl.lit(read.partition.partition).cast(pl.Int32).alias("_partition"),
-                        pl.Series("_offset", read.offsets).gather(decoded.frame["_row"]),
-                    )
-                    frames[read.partition.partition].append(self.keys.open(frame, typed.marks))
+        for read in read_all(self.hub, partitions):
+            decoded = self._codec(typed).decode(read)
+            for failure in decoded.failures:
+                raise DecodeError(
+                    failure.error,
+                    where=f"{typed.name}, partition {read.partition.partition}, offset "
+                    f"{read.offsets[failure.row]}",
+                )
+            frame = decoded.frame.with_columns(
+                pl.lit(read.partition.partition).cast(pl.Int32).alias("_partition"),
+                pl.Series("_offset", read.offsets).gather(decoded.frame["_row"]),
+            )
+            frames[read.partition.partition].append(self.keys.open(frame, typed.marks))
         extra = ["_partition", "_offset"] if offsets else []
         columns = [*extra, KEY, TIME, TOMBSTONE, *_values(typed)]
         pieces = [frame for number in sorted(frames) for frame in frames[number]]

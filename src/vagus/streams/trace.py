@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from vagus.errors import SchemaError, UnknownTopic, VagusError
 from vagus.events import Metadata, RecordSchema
 from vagus.hub import TopicPartition
+from vagus.hub.reading import read_to
 
 if TYPE_CHECKING:
     from vagus.events import Registry
@@ -181,19 +182,10 @@ class _Scan:
 
     def _reads(self) -> Iterator[FetchedRecords]:
         total = sum(max(0, end - self._starts[tp]) for tp, end in self._ends.items())
-        with self._hub.reader(self._starts) as reader:
-            while True:
-                positions = reader.positions()
-                reader.pause([tp for tp, at in positions.items() if at >= self._ends[tp]])
-                left = sum(max(0, self._ends[tp] - at) for tp, at in positions.items())
-                self._progress(total - left, total)
-                if not left:
-                    return
-                for read in reader.read(wait_s=1.0):
-                    if read.headers is not None:
-                        yield read.slice(
-                            0, int(read.offsets.searchsorted(self._ends[read.partition]))
-                        )
+        self._progress(0, total)
+        for got, reached in read_to(self._hub, self._starts, self._ends):
+            yield from (read for read in got if read.headers is not None)
+            self._progress(sum(at - self._starts[tp] for tp, at in reached.items()), total)
 
     def _traced(self, read: FetchedRecords, row: int) -> Traced:
         assert read.headers is not None

@@ -8,16 +8,16 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Literal
 
-from vagus.errors import HubError
 from vagus.hub import rules
-from vagus.hub.contract import Acks, Hub, Member, Reader, TopicConfig, Transaction
+from vagus.hub.contract import Acks, Hub, Member, MemberOptions, Reader, TopicConfig, Transaction
 from vagus.hub.kafka.admin import Admin
 from vagus.hub.kafka.appender import Appender
 from vagus.hub.kafka.clients import Clients
 from vagus.hub.kafka.groups import Groups
-from vagus.hub.kafka.member import KafkaMember, MemberOptions, OldGroups
+from vagus.hub.kafka.member import KafkaMember, OldGroups
 from vagus.hub.kafka.reader import KafkaReader
 from vagus.hub.kafka.transaction import KafkaTransaction, Writer
+from vagus.hub.reading import read_all
 from vagus.hub.records import TopicPartition
 
 if TYPE_CHECKING:
@@ -79,20 +79,9 @@ class KafkaHub(Hub):
         self.check_usable()
         rules.check_config(config)
         now = self.admin.count(name, fresh=True)
-        if config.partitions < now:
-            raise HubError(
-                f"expected at least {now} partitions, got {config.partitions}",
-                where=name,
-                hint="partitions can't be taken away; copy the events to a new topic",
-            )
-        if config.partitions > now and not force and self._has_keys(name, now):
-            raise HubError(
-                f"expected {now} partitions, got {config.partitions}, for a topic that has events "
-                "with keys",
-                where=name,
-                hint="a key's later events would go to another partition than its earlier ones; "
-                "force it, or copy the events to a new topic",
-            )
+        rules.check_partitions(
+            name, now, config.partitions, lambda: not force and self._has_keys(name, now)
+        )
         self.admin.alter(name, config)
 
     def delete_topic(self, name: str) -> None:
@@ -136,14 +125,7 @@ class KafkaHub(Hub):
         client_id: str = "",
     ) -> Member:
         self.check_usable()
-        wanted = frozenset([topics] if isinstance(topics, str) else topics)
-        if not group or not wanted:
-            raise HubError(
-                "expected the name of a group and at least one topic, "
-                f"got {group!r} and {sorted(wanted)}"
-            )
-        if session_timeout_s <= 0:
-            raise HubError(f"expected a session_timeout_s above 0, got {session_timeout_s}")
+        wanted = rules.check_group(group, topics, session_timeout_s)
         for topic in sorted(wanted):
             self.admin.count(topic)
         options = MemberOptions(start, on_assigned, on_revoked, session_timeout_s, client_id)
@@ -214,27 +196,18 @@ class KafkaHub(Hub):
 
     def check_usable(self) -> None:
         """Raises HubError if the hub is closed, or was opened before a fork."""
-        if os.getpid() != self._pid:
-            raise HubError(
-                "expected a hub opened by this process, got one from before a fork",
-                where=self._url,
-                hint="connect again in the child process",
-            )
-        if self._closed:
-            raise HubError("expected an open hub, got a closed one", where=self._url)
+        rules.check_usable(self._url, self._pid, closed=self._closed)
 
     def _has_keys(self, topic: str, count: int) -> bool:
         """Whether there are keys among the first events of each partition."""
         for number in range(count):
-            partition = TopicPartition(topic, number)
-            end = self.offsets([partition], "latest")[partition]
-            with self.reader(self.offsets([partition], "earliest")) as reader:
-                seen = 0
-                while seen < _KEYS_LOOKED_AT and reader.positions()[partition] < end:
-                    for read in reader.read(max_records=_KEYS_LOOKED_AT, wait_s=1.0):
-                        seen += len(read)
-                        if read.keys.null_count < len(read):
-                            return True
+            seen = 0
+            for read in read_all(self, [TopicPartition(topic, number)]):
+                if read.keys.null_count < len(read):
+                    return True
+                seen += len(read)
+                if seen >= _KEYS_LOOKED_AT:
+                    break
         return False
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 import uuid
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException
 from confluent_kafka import TopicPartition as Place
 
 from vagus.errors import Fenced, HubError, HubUnavailable
+from vagus.hub import rules
 from vagus.hub.contract import Member
 from vagus.hub.kafka import errors
 from vagus.hub.kafka.clients import log
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from confluent_kafka import Consumer, KafkaError
 
-    from vagus.hub.contract import Rebalanced, Transaction
+    from vagus.hub.contract import MemberOptions, Transaction
     from vagus.hub.kafka.hub import KafkaHub
 
 JOIN_S = 9.0
@@ -36,17 +36,6 @@ _STALE_S = 10.0
 _INSIST_S = 25.0
 _UNSUPPORTED = "API version not supported"
 _FENCING_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class MemberOptions:
-    """What `Hub.join` was asked for."""
-
-    start: Literal["earliest", "latest"]
-    on_assigned: Rebalanced | None
-    on_revoked: Rebalanced | None
-    session_timeout_s: float
-    client_id: str
 
 
 class OldGroups(Exception):
@@ -151,12 +140,9 @@ class KafkaMember(KafkaReader, Member):
 
     def begin(self) -> Transaction:
         self._check_open()
-        if self._transaction is not None and self._transaction.open:
-            raise HubError(
-                "expected no open transaction, got one",
-                where=f"group {self.group}",
-                hint="commit or abort it first; a member has one at a time",
-            )
+        rules.check_alone(
+            self.group, is_open=self._transaction is not None and self._transaction.open
+        )
         if self._writer is not None and self._writer.broken:
             self._writer.close()
             self._writer = None

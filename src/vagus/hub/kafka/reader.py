@@ -14,6 +14,7 @@ from confluent_kafka import KafkaException, Message
 from confluent_kafka import TopicPartition as Place
 
 from vagus.errors import HubError, UnknownTopic
+from vagus.hub import rules
 from vagus.hub.contract import Reader
 from vagus.hub.kafka import convert, errors
 from vagus.hub.records import FetchedRecords, TopicPartition
@@ -68,10 +69,7 @@ class KafkaReader(Reader):
     def read(
         self, *, max_records: int = 65_536, max_bytes: int = 8 << 20, wait_s: float = 0.0
     ) -> list[FetchedRecords]:
-        if max_records < 1 or max_bytes < 1:
-            raise HubError(
-                f"expected bounds of at least 1, got {max_records} records, {max_bytes} bytes"
-            )
+        rules.check_bounds(max_records, max_bytes)
         deadline = time.monotonic() + wait_s
         while True:
             with self._lock:
@@ -92,13 +90,8 @@ class KafkaReader(Reader):
         return {tp: self._ends[tp] for tp in self._positions}
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
-        self._known(partition)
-        if offset < 0:
-            raise HubError(
-                f"expected an offset of 0 or more, got {offset}",
-                where=f"{partition.topic}[{partition.partition}]",
-                hint="`Hub.offsets` gives the offset of the earliest event, the end, or a time",
-            )
+        rules.check_known(partition, self._positions)
+        rules.check_offset(partition, offset)
         with self._lock:
             self._forget(partition)
             self._positions[partition] = offset
@@ -115,7 +108,7 @@ class KafkaReader(Reader):
         with self._lock:
             added = {TopicPartition(*tp) for tp in partitions} - self._paused
             for partition in added:
-                self._known(partition)
+                rules.check_known(partition, self._positions)
             if added:
                 self._consumer.pause([Place(*tp) for tp in added])
                 self._paused |= added
@@ -163,16 +156,7 @@ class KafkaReader(Reader):
 
     def _check_open(self) -> None:
         self._hub.check_usable()
-        if self._closed:
-            raise HubError("expected an open reader, got a closed one", where=self._hub.url)
-
-    def _known(self, partition: TopicPartition) -> None:
-        if partition not in self._positions:
-            raise HubError(
-                f"expected a partition of this reader, got {partition.topic}"
-                f"[{partition.partition}]",
-                hint="`positions` has the partitions that it reads",
-            )
+        rules.check_reading(self._hub.url, closed=self._closed)
 
     def _forget(self, partition: TopicPartition) -> None:
         """Drop what was fetched of a partition."""

@@ -11,6 +11,7 @@ import numpy as np
 from confluent_kafka import KafkaException
 
 from vagus.errors import Fenced, HubError
+from vagus.hub import rules
 from vagus.hub.contract import Transaction
 from vagus.hub.kafka import errors
 from vagus.hub.records import TopicPartition
@@ -146,12 +147,8 @@ class KafkaTransaction(Transaction):
     ) -> None:
         self._check_open()
         moved = dict(positions or {})
-        if moved and self._move is None:
-            raise HubError(
-                "expected no positions, got some",
-                where="commit",
-                hint="only the transaction of a group's member (`Member.begin`) has positions",
-            )
+        if self._move is None:
+            rules.check_no_positions(moved)
         try:
             self._begin()
             if then is not None:
@@ -197,12 +194,7 @@ class KafkaTransaction(Transaction):
 
     def _check_open(self) -> None:
         self._hub.check_usable()
-        if not self.open:
-            raise HubError(
-                "expected an open transaction, got one that is over",
-                where="transaction",
-                hint="begin another",
-            )
+        rules.check_transaction(is_open=self.open)
 
 
 class _Places:

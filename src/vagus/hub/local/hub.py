@@ -9,9 +9,9 @@ import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from vagus.errors import Fenced, HubError
+from vagus.errors import Fenced
 from vagus.hub import rules
-from vagus.hub.contract import Acks, Hub, Member, Reader, TopicConfig, Transaction
+from vagus.hub.contract import Acks, Hub, Member, MemberOptions, Reader, TopicConfig, Transaction
 from vagus.hub.local import groups, log, topics
 from vagus.hub.local.background import Background
 from vagus.hub.local.backup import backup
@@ -19,7 +19,7 @@ from vagus.hub.local.check import CheckReport, check
 from vagus.hub.local.checkpointer import Checkpointer
 from vagus.hub.local.committer import Committer
 from vagus.hub.local.housekeeping import Housekeeper
-from vagus.hub.local.member import LocalMember, MemberOptions
+from vagus.hub.local.member import LocalMember
 from vagus.hub.local.reader import LocalReader
 from vagus.hub.local.signal import Signal
 from vagus.hub.local.storage import SCHEMA_VERSION, Storage
@@ -189,14 +189,7 @@ class LocalHub(Hub):
         client_id: str = "",
     ) -> Member:
         self.check_usable()
-        wanted = frozenset([topics] if isinstance(topics, str) else topics)
-        if not group or not wanted:
-            raise HubError(
-                "expected the name of a group and at least one topic, "
-                f"got {group!r} and {sorted(wanted)}"
-            )
-        if session_timeout_s <= 0:
-            raise HubError(f"expected a session_timeout_s above 0, got {session_timeout_s}")
+        wanted = rules.check_group(group, topics, session_timeout_s)
         member = LocalMember(
             self,
             group,
@@ -309,14 +302,7 @@ class LocalHub(Hub):
 
     def check_usable(self) -> None:
         """Raises HubError if the hub is closed, or was opened before a fork."""
-        if os.getpid() != self._pid:
-            raise HubError(
-                "expected a hub opened by this process, got one from before a fork",
-                where=self._url,
-                hint="connect again in the child process",
-            )
-        if self._closed:
-            raise HubError("expected an open hub, got a closed one", where=self._url)
+        rules.check_usable(self._url, self._pid, closed=self._closed)
 
     def _read(self, look: Callable[[sqlite3.Connection], T]) -> T:
         self.check_usable()

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from vagus.errors import HubError
+from vagus.hub import rules
 from vagus.hub.contract import Member
 from vagus.hub.local import groups, topics
 from vagus.hub.local.reader import LocalReader
@@ -16,23 +15,12 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Mapping
 
-    from vagus.hub.contract import Rebalanced, Transaction
+    from vagus.hub.contract import MemberOptions, Transaction
     from vagus.hub.local.hub import LocalHub
     from vagus.hub.records import TopicPartition
 
 POLL_INTERVAL_MAX_S = 300.0
 """A member that calls nothing for so long is taken to hang: its heartbeats stop."""
-
-
-@dataclass(frozen=True, slots=True)
-class MemberOptions:
-    """What `Hub.join` was asked for."""
-
-    start: Literal["earliest", "latest"]
-    on_assigned: Rebalanced | None
-    on_revoked: Rebalanced | None
-    session_timeout_s: float
-    client_id: str
 
 
 class LocalMember(LocalReader, Member):
@@ -94,12 +82,9 @@ class LocalMember(LocalReader, Member):
     def begin(self) -> Transaction:
         self._check_open()
         self._contact()
-        if self._transaction is not None and self._transaction.open:
-            raise HubError(
-                "expected no open transaction, got one",
-                where=f"group {self.group}",
-                hint="commit or abort it first; a member has one at a time",
-            )
+        rules.check_alone(
+            self.group, is_open=self._transaction is not None and self._transaction.open
+        )
         self._transaction = LocalTransaction(
             self._hub,
             self._guard,

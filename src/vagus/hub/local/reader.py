@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vagus.errors import HubError, OffsetOutOfRange
+from vagus.errors import OffsetOutOfRange
+from vagus.hub import rules
 from vagus.hub.contract import Reader
 from vagus.hub.local import batch, log, topics
 from vagus.hub.records import TopicPartition
@@ -38,10 +39,7 @@ class LocalReader(Reader):
     def read(
         self, *, max_records: int = 65_536, max_bytes: int = 8 << 20, wait_s: float = 0.0
     ) -> list[FetchedRecords]:
-        if max_records < 1 or max_bytes < 1:
-            raise HubError(
-                f"expected bounds of at least 1, got {max_records} records, {max_bytes} bytes"
-            )
+        rules.check_bounds(max_records, max_bytes)
         deadline = time.monotonic() + wait_s
         while True:
             self._check_open()
@@ -61,18 +59,13 @@ class LocalReader(Reader):
         return {tp: self._ends[tp] for tp in self._positions}
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
-        self._known(partition)
-        if offset < 0:
-            raise HubError(
-                f"expected an offset of 0 or more, got {offset}",
-                where=f"{partition.topic}[{partition.partition}]",
-                hint="`Hub.offsets` gives the offset of the earliest event, the end, or a time",
-            )
+        rules.check_known(partition, self._positions)
+        rules.check_offset(partition, offset)
         self._positions[partition] = offset
 
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
         for partition in partitions:
-            self._known(partition)
+            rules.check_known(partition, self._positions)
             self._paused.add(partition)
 
     def resume(self, partitions: Iterable[TopicPartition]) -> None:
@@ -92,16 +85,7 @@ class LocalReader(Reader):
 
     def _check_open(self) -> None:
         self._hub.check_usable()
-        if self._closed:
-            raise HubError("expected an open reader, got a closed one", where=self._hub.url)
-
-    def _known(self, partition: TopicPartition) -> None:
-        if partition not in self._positions:
-            raise HubError(
-                f"expected a partition of this reader, got {partition.topic}"
-                f"[{partition.partition}]",
-                hint="`positions` has the partitions that it reads",
-            )
+        rules.check_reading(self._hub.url, closed=self._closed)
 
     def _fetch(self, max_records: int, max_bytes: int) -> list[FetchedRecords]:
         order = deque(tp for tp in self._positions if tp not in self._paused)

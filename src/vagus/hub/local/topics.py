@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vagus.errors import HubError, TopicExists, UnknownTopic
+from vagus.errors import TopicExists, UnknownTopic
+from vagus.hub import rules
 from vagus.hub.contract import PartitionInfo, TopicConfig, TopicInfo
 
 if TYPE_CHECKING:
@@ -80,20 +81,9 @@ def alter(db: sqlite3.Connection, name: str, config: TopicConfig, *, force: bool
     """Give a topic a new configuration; see `Hub.alter_topic`."""
     now = describe(db, name).config
     topic_id, keyed = db.execute("SELECT id, keyed FROM topic WHERE name = ?", (name,)).fetchone()
-    if config.partitions < now.partitions:
-        raise HubError(
-            f"expected at least {now.partitions} partitions, got {config.partitions}",
-            where=name,
-            hint="partitions can't be taken away; copy the events to a new topic",
-        )
-    if config.partitions > now.partitions and keyed and not force:
-        raise HubError(
-            f"expected {now.partitions} partitions, got {config.partitions}, for a topic that "
-            "has events with keys",
-            where=name,
-            hint="a key's later events would go to another partition than its earlier ones; "
-            "force it, or copy the events to a new topic",
-        )
+    rules.check_partitions(
+        name, now.partitions, config.partitions, lambda: bool(keyed) and not force
+    )
     db.execute(
         "UPDATE topic SET cleanup = ?, retention_s = ?, retention_bytes = ?,"
         " tombstone_retention_s = ? WHERE id = ?",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vagus.errors import HubError
+from vagus.hub import rules
 from vagus.hub.contract import Transaction
 from vagus.hub.local import log, topics
 from vagus.hub.records import TopicPartition
@@ -60,12 +60,8 @@ class LocalTransaction(Transaction):
     ) -> None:
         self._check_open()
         moved = dict(positions or {})
-        if moved and self._store is None:
-            raise HubError(
-                "expected no positions, got some",
-                where="commit",
-                hint="only the transaction of a group's member (`Member.begin`) has positions",
-            )
+        if self._store is None:
+            rules.check_no_positions(moved)
         outputs, located = self._outputs, self._located
         self.open = False
         self._outputs, self._located = [], []
@@ -106,12 +102,7 @@ class LocalTransaction(Transaction):
 
     def _check_open(self) -> None:
         self._hub.check_usable()
-        if not self.open:
-            raise HubError(
-                "expected an open transaction, got one that is over",
-                where="transaction",
-                hint="begin another",
-            )
+        rules.check_transaction(is_open=self.open)
 
 
 def _places(
