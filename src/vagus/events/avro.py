@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from vagus.errors import DeclarationError, EncodeError, SchemaError, VagusError
+from vagus.errors import EncodeError, SchemaError, VagusError
 from vagus.events.column import BytesColumn
 from vagus.events.decoded import BadValue, Decoded
-from vagus.events.frames import fit_frame, types_of, union_columns
+from vagus.events.frames import fit_frame, only_schema, types_of, union_columns
 from vagus.events.nodes import BadRows
 from vagus.events.reading import Origin, Reader, without
 from vagus.events.schema import RecordSchema
@@ -76,13 +76,7 @@ class AvroCodec:
     @property
     def schema(self) -> RecordSchema:
         """The topic's only schema; DeclarationError if there are several."""
-        if self._several:
-            raise DeclarationError(
-                f"expected a topic of one type, got {', '.join(self._by_name)}",
-                where=self.topic,
-                hint="ask for `schemas`",
-            )
-        return self.schemas[0]
+        return only_schema(self.schemas, self.topic)
 
     # Writing
 

@@ -15,10 +15,21 @@ if TYPE_CHECKING:
     from vagus.events.nodes import BadRows
     from vagus.events.schema import RecordSchema
 
-__all__ = ["arrow_of", "fit_frame", "raise_bad", "types_of", "union_columns"]
+__all__ = ["arrow_of", "fit_frame", "only_schema", "raise_bad", "types_of", "union_columns"]
 
 _OURS = {"_row", "_type"}
 _OLDEST = pl.CompatLevel.oldest()
+
+
+def only_schema(schemas: Sequence[RecordSchema], topic: str) -> RecordSchema:
+    """The only schema of a topic. Raises DeclarationError if there are several."""
+    if len(schemas) > 1:
+        raise DeclarationError(
+            f"expected a topic of one type, got {', '.join(each.name for each in schemas)}",
+            where=topic,
+            hint="ask for `schemas`",
+        )
+    return schemas[0]
 
 
 def union_columns(schemas: Sequence[RecordSchema], topic: str) -> pl.Schema:

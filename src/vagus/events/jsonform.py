@@ -19,7 +19,14 @@ from pydantic_core import SchemaValidator, ValidationError, core_schema, to_json
 from vagus.errors import DeclarationError, EncodeError
 from vagus.events.column import BytesColumn
 from vagus.events.decoded import BadValue, Decoded
-from vagus.events.frames import arrow_of, fit_frame, raise_bad, types_of, union_columns
+from vagus.events.frames import (
+    arrow_of,
+    fit_frame,
+    only_schema,
+    raise_bad,
+    types_of,
+    union_columns,
+)
 from vagus.events.jsonplain import PlainJson
 from vagus.events.nodes import (
     Array,
@@ -88,13 +95,7 @@ class JsonCodec:
     @property
     def schema(self) -> RecordSchema:
         """The topic's only schema; DeclarationError if there are several."""
-        if self._several:
-            raise DeclarationError(
-                f"expected a topic of one type, got {', '.join(self._by_name)}",
-                where=self.topic,
-                hint="ask for `schemas`",
-            )
-        return self.schemas[0]
+        return only_schema(self.schemas, self.topic)
 
     def encode(self, frame: pl.DataFrame, *, name: str | None = None) -> BytesColumn:
         """The rows of a frame as values. Raises EncodeError, with the rows, like AvroCodec."""

@@ -109,6 +109,22 @@ class FetchedRecords(Records):
     offsets: NDArray[np.int64] = field(kw_only=True)
     next_offset: int = field(kw_only=True)
 
+    @classmethod
+    def joined(cls, parts: Sequence[FetchedRecords]) -> FetchedRecords:
+        """Records of one partition that follow each other."""
+        if len(parts) == 1:
+            return parts[0]
+        whole = Records.concat(parts)
+        return FetchedRecords(
+            whole.keys,
+            whole.values,
+            whole.timestamps,
+            whole.headers,
+            partition=parts[0].partition,
+            offsets=np.concatenate([part.offsets for part in parts]),
+            next_offset=parts[-1].next_offset,
+        )
+
     def slice(self, start: int, stop: int) -> FetchedRecords:
         """Rows `start` up to, but without, `stop`; reading on is still after the last of all."""
         return FetchedRecords(

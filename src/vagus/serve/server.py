@@ -10,13 +10,11 @@ from vagus.hub import TopicPartition
 from vagus.hub.schemas import HubRegistry
 from vagus.runtime.metrics import Metrics
 from vagus.runtime.replica import no_progress
-from vagus.serve.web import Web, url_of
+from vagus.serve.web import Serving, Web
 from vagus.services.views import queries_of
 from vagus.streams import Views
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from vagus.events import Registry
     from vagus.hub import Hub
     from vagus.runtime.replica import Progress
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
     from vagus.streams import App
 
 
-class Server:
+class Server(Serving):
     """Serves an application's tables, health and measures while it runs.
 
     `metrics` has what its workers count; `ready` says whether they have their partitions and
@@ -50,26 +48,19 @@ class Server:
         host: str = "127.0.0.1",
         port: int = 8080,
     ) -> None:
+        super().__init__(host, port)
         self.app, self.hub = app, hub
-        self.host, self.port = host, port
         self._metrics: Counts = metrics or Metrics()
         self._ready = ready or self._assigned
         self._views: Views | None = None
         self._queries: Queries | None = None
-        self._web: Web | None = None
-
-    @property
-    def url(self) -> str:
-        """Where the server answers."""
-        return url_of(self.host, self.port)
 
     def start(self, *, registry: Registry | None = None, progress: Progress | None = None) -> Self:
         """Answer from now on. Views are restored meanwhile, and `progress` is told of it.
 
         Raises VagusError if the port is taken or the extra `serve` is not installed.
         """
-        self._web = web = Web(self.host, self.port)
-        self.port = web.port
+        web = self._bind()
         try:
             self._begin(web, registry or HubRegistry(self.hub), progress or no_progress)
         except BaseException:
@@ -96,9 +87,7 @@ class Server:
         """Finish what is being answered, and stop. May be called twice."""
         if self._queries is not None:
             self._queries.hang_up()
-        if self._web is not None:
-            self._web.stop()
-            self._web = None
+        super().stop()
         if self._views is not None:
             self.app.show_views(None)
             self._views.close()
@@ -106,17 +95,6 @@ class Server:
         if self._queries is not None:
             self._queries.close()
             self._queries = None
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def _assigned(self) -> bool:
         """Whether every partition that the application reads has an owner."""

@@ -6,11 +6,14 @@ import asyncio
 import errno
 import socket
 import threading
-from typing import TYPE_CHECKING, Any
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, Self
 
 from vagus.errors import VagusError
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     import uvicorn
 
 _LAST_ANSWERS_S = 5  # for requests that are being answered when the server stops
@@ -62,6 +65,49 @@ class Web:
         finally:
             self._bound.close()
             self._started.set()
+
+
+class Serving(ABC):
+    """What answers from `start` to `stop`, or for the time of a `with`."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host, self.port = host, port
+        self._web: Web | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return url_of(self.host, self.port)
+
+    @abstractmethod
+    def start(self) -> Self:
+        """Answer from now on.
+
+        Raises VagusError if the port is taken or the extra `serve` is not installed.
+        """
+
+    def stop(self) -> None:
+        """Finish what is being answered, and stop. May be called twice."""
+        if self._web is not None:
+            self._web.stop()
+            self._web = None
+
+    def _bind(self) -> Web:
+        """Take the port, which `port` then says."""
+        self._web = Web(self.host, self.port)
+        self.port = self._web.port
+        return self._web
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
 
 
 def url_of(host: str, port: int) -> str:

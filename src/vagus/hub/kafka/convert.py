@@ -105,19 +105,3 @@ def _headers(messages: Sequence[Message]) -> Headers | None:
     if not any(found):
         return None
     return [tuple((name, value or b"") for name, value in of or ()) for of in found]
-
-
-def concat(parts: Sequence[FetchedRecords]) -> FetchedRecords:
-    """Records of one partition, one after another."""
-    if len(parts) == 1:
-        return parts[0]
-    whole = Records.concat(parts)
-    return FetchedRecords(
-        whole.keys,
-        whole.values,
-        whole.timestamps,
-        whole.headers,
-        partition=parts[0].partition,
-        offsets=np.concatenate([part.offsets for part in parts]),
-        next_offset=parts[-1].next_offset,
-    )

@@ -288,7 +288,7 @@ class KafkaReader(Reader):
             max_bytes -= part.nbytes
         if not held:
             del self._held[partition]
-        whole = convert.concat(parts)
+        whole = FetchedRecords.joined(parts)
         self._held_count -= len(whole)
         return whole
 

@@ -127,28 +127,6 @@ def checksum(data: bytes) -> int:
     return zlib.crc32(rest, zlib.crc32(np.add.reduce(lanes, axis=0).tobytes()))
 
 
-def concat(parts: list[FetchedRecords]) -> FetchedRecords:
-    """Records of one partition that follow each other."""
-    if len(parts) == 1:
-        return parts[0]
-    headers: Headers | None = None
-    if any(part.headers is not None for part in parts):
-        headers = list(
-            chain.from_iterable(
-                part.headers if part.headers is not None else [()] * len(part) for part in parts
-            )
-        )
-    return FetchedRecords(
-        BytesColumn.concat([part.keys for part in parts]),
-        BytesColumn.concat([part.values for part in parts]),
-        np.concatenate([part.timestamps for part in parts]),
-        headers,
-        partition=parts[0].partition,
-        offsets=np.concatenate([part.offsets for part in parts]),
-        next_offset=parts[-1].next_offset,
-    )
-
-
 def rows(records: FetchedRecords, start: int, stop: int) -> FetchedRecords:
     """The records at places `start` up to, but without, `stop` of a batch."""
     count = len(records)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from vagus.errors import CorruptBatch, HubUnavailable
 from vagus.hub.local import batch, log
 from vagus.hub.local.compaction import compact
-from vagus.hub.records import TopicPartition
+from vagus.hub.records import FetchedRecords, TopicPartition
 
 if TYPE_CHECKING:
     import sqlite3
@@ -255,7 +255,7 @@ class Housekeeper:
             ]
         if None in found:
             return
-        records = batch.concat(
+        records = FetchedRecords.joined(
             [
                 batch.decode(data, crc, keep.partition, base, last)
                 for base, last, _, crc, _, data in found

@@ -12,14 +12,13 @@ from vagus.errors import OffsetOutOfRange
 from vagus.hub import rules
 from vagus.hub.contract import Reader
 from vagus.hub.local import batch, log, topics
-from vagus.hub.records import TopicPartition
+from vagus.hub.records import FetchedRecords, TopicPartition
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Generator, Iterable, Mapping
 
     from vagus.hub.local.hub import LocalHub
-    from vagus.hub.records import FetchedRecords
 
 
 class LocalReader(Reader):
@@ -109,7 +108,7 @@ class LocalReader(Reader):
                 partition, place = ready.popleft()
                 parts, size, moved[partition] = self._take(db, partition, place, *share)
                 if parts:
-                    got.append(batch.concat(parts))
+                    got.append(FetchedRecords.joined(parts))
                     max_records -= len(got[-1])
                     max_bytes -= size
         self._positions.update(moved)

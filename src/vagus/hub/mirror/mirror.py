@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from vagus.errors import Fenced, HubError
 from vagus.hub.mirror import groups, topics, verify
 from vagus.hub.mirror.ids import SchemaIds
@@ -20,6 +18,7 @@ from vagus.hub.reading import read_to
 from vagus.hub.records import BytesColumn, FetchedRecords, Records, TopicPartition
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from vagus.hub.contract import Hub
@@ -149,7 +148,7 @@ class Mirror:
         parts: dict[TopicPartition, list[FetchedRecords]] = {}
         for read in held:
             parts.setdefault(read.partition, []).append(read)
-        read_by = {tp: _joined(of) for tp, of in parts.items()}
+        read_by = {tp: FetchedRecords.joined(of) for tp, of in parts.items()}
         at = self._topics.positions
         moved = [tp for tp in reached if self._logbook.last(tp) is None or at[tp] != reached[tp]]
         if not moved:
@@ -225,17 +224,3 @@ def identity(url: str) -> str:
 def _with(read: FetchedRecords, values: BytesColumn) -> Records:
     """The records with other values."""
     return Records(read.keys, values, read.timestamps, read.headers)
-
-
-def _joined(parts: list[FetchedRecords]) -> FetchedRecords:
-    """Records of one partition, one after another."""
-    whole = Records.concat(parts)
-    return FetchedRecords(
-        whole.keys,
-        whole.values,
-        whole.timestamps,
-        whole.headers,
-        partition=parts[0].partition,
-        offsets=np.concatenate([part.offsets for part in parts]),
-        next_offset=parts[-1].next_offset,
-    )

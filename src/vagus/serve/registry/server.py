@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from vagus.hub.schemas import HubRegistry
-from vagus.serve.web import Web, url_of
+from vagus.serve.web import Serving
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from vagus.hub import Hub
 
 
-class RegistryServer:
+class RegistryServer(Serving):
     """Answers as Confluent's schema registry does, with the schemas of a hub.
 
     With port 0 any free port is taken: `url` says which. Several may serve one hub.
@@ -26,22 +24,15 @@ class RegistryServer:
     """
 
     def __init__(self, hub: Hub, *, host: str = "127.0.0.1", port: int = 8081) -> None:
+        super().__init__(host, port)
         self.hub = hub
-        self.host, self.port = host, port
-        self._web: Web | None = None
-
-    @property
-    def url(self) -> str:
-        """Where the registry answers."""
-        return url_of(self.host, self.port)
 
     def start(self) -> Self:
         """Answer from now on.
 
         Raises VagusError if the port is taken or the extra `serve` is not installed.
         """
-        self._web = web = Web(self.host, self.port)
-        self.port = web.port
+        web = self._bind()
         try:
             from vagus.serve.registry.api import create_api
 
@@ -50,20 +41,3 @@ class RegistryServer:
             self.stop()
             raise
         return self
-
-    def stop(self) -> None:
-        """Finish what is being answered, and stop. May be called twice."""
-        if self._web is not None:
-            self._web.stop()
-            self._web = None
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()

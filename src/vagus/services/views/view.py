@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -237,20 +237,15 @@ class ServiceView:
 
     async def reach(self, token: Token | str | None, wait_s: float = WAIT_S) -> None:
         """Wait until the view is as far as a token. Raises BadToken, ViewBehind."""
-        if token is None:
-            return
-        wanted = self._wanted(token)
-        deadline = time.monotonic() + wait_s
-        while True:
-            seen = self._file.pulse.count
-            if self._is_reached(wanted):
-                return
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise self._behind(wanted, wait_s)
-            await self._file.pulse.wait_async(seen, left)
+        for seen, left_s in self._pulses(token, wait_s):
+            await self._file.pulse.wait_async(seen, left_s)
 
     def _reach(self, token: Token | str | None, wait_s: float) -> None:
+        for seen, left_s in self._pulses(token, wait_s):
+            self._file.pulse.wait(seen, left_s)
+
+    def _pulses(self, token: Token | str | None, wait_s: float) -> Iterator[tuple[int, float]]:
+        """The pulses to be waited for, and how long at most, until the view reaches a token."""
         if token is None:
             return
         wanted = self._wanted(token)
@@ -259,10 +254,10 @@ class ServiceView:
             seen = self._file.pulse.count
             if self._is_reached(wanted):
                 return
-            left = deadline - time.monotonic()
-            if left <= 0:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
                 raise self._behind(wanted, wait_s)
-            self._file.pulse.wait(seen, left)
+            yield seen, left_s
 
     def _wanted(self, token: Token | str) -> dict[TopicPartition, int]:
         """The positions of a token in the topics that the view reads."""
