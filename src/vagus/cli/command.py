@@ -15,10 +15,7 @@ import os
 import re
 import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -45,6 +42,7 @@ from vagus.cli import (
 )
 from vagus.cli.options import example
 from vagus.errors import VagusError, nearest
+from vagus.runtime.signals import heard
 
 root = typer.Typer(
     name="vagus",
@@ -122,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words.count("--debug"):  # wherever it stands
         words = ["--debug", *(word for word in words if word != "--debug")]
     try:
-        with _terminated():
+        with heard(_terminate, [signal.SIGTERM]):
             result = get_command(root).main(words, prog_name="vagus", standalone_mode=False)
             sys.stdout.flush()
         return result if isinstance(result, int) else 0
@@ -145,21 +143,9 @@ class _Terminated(BaseException):
     """SIGTERM came."""
 
 
-@contextmanager
-def _terminated() -> Iterator[None]:
-    """Have SIGTERM unwind the command as Ctrl-C does: groups are left, unfinished files removed."""
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        raise _Terminated
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, handle)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _terminate(_: signal.Signals) -> None:
+    """Unwind the command as Ctrl-C does: groups are left, unfinished files removed."""
+    raise _Terminated
 
 
 def _failure(error: Exception, debug: bool) -> int:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -14,6 +10,7 @@ import typer
 from vagus.cli.options import DEFAULT_HUB, HubOption, example, group
 from vagus.cli.place import http_address, open_hub
 from vagus.cli.terminal import note
+from vagus.runtime.signals import heard
 
 app = group("registry", "The hub's schemas for other programs: serve.")
 
@@ -41,28 +38,13 @@ def serve(
     another host than this machine only where that is meant.
     """
     host, port = http_address(http)
+    stopped = threading.Event()
     from vagus.serve.registry import RegistryServer
 
     with (
-        _stopped() as stopped,
+        heard(lambda _: stopped.set()),
         open_hub(hub) as opened,
         RegistryServer(opened, host=host, port=port) as server,
     ):
         note(f"serving the schemas of {hub} at {server.url}: Ctrl-C stops")
         stopped.wait()
-
-
-@contextmanager
-def _stopped() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set."""
-    asked = threading.Event()
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        asked.set()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

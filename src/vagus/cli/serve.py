@@ -11,7 +11,6 @@ import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,11 +19,10 @@ from vagus.cli.appfile import load_app
 from vagus.cli.options import DEFAULT_HUB, HubOption, RegistryOption, example
 from vagus.cli.place import http_address, open_hub
 from vagus.cli.terminal import note
+from vagus.runtime.signals import heard
 
 if TYPE_CHECKING:
     from vagus.runtime.runner import Runner
-
-_STOP = (signal.SIGINT, signal.SIGTERM)
 
 
 def add_to(root: typer.Typer) -> None:
@@ -144,15 +142,11 @@ def _run(runners: Sequence[Runner]) -> int:
         else:
             notes.put(None)
 
-    def heard(number: int, frame: FrameType | None) -> None:
-        notes.put(signal.Signals(number))
-
     threads = [threading.Thread(target=run, args=(one,), daemon=True) for one in runners]
-    before = {number: signal.signal(number, heard) for number in _STOP}
     failure: BaseException | None = None
     stopping = False
     open_runners = len(runners)
-    try:
+    with heard(notes.put):
         for thread in threads:
             thread.start()
         while open_runners or not stopping:
@@ -169,9 +163,6 @@ def _run(runners: Sequence[Runner]) -> int:
                 stopping = True
                 for one in runners:
                     one.stop()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
     if failure is not None:
         raise failure
     return 0

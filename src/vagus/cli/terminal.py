@@ -17,7 +17,6 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from vagus.errors import VagusError
 
 Row = Mapping[str, Any]
 Shown = Callable[[Any], str]
@@ -154,11 +153,3 @@ def progress(what: str) -> Iterator[Advance]:
     with Progress(*parts, console=console(error=True), transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def number_or(text: str, error: VagusError) -> int:
-    """A whole number, or the error."""
-    try:
-        return int(text)
-    except ValueError:
-        raise error from None

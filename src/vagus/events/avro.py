@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["AvroCodec"]
 
 _FEW = 1_024  # rows whose types are quicker found in Python
-_NOHEAD_BYTES = "expected byte 0 and the four bytes of a schema id"
 
 
 class AvroCodec:

@@ -8,18 +8,16 @@ from __future__ import annotations
 import logging
 import queue
 import signal
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from vagus.errors import HubError, UnknownGroup, VagusError
 from vagus.hub import open_registry
 from vagus.runtime.metrics import Metrics
+from vagus.runtime.signals import heard
 from vagus.runtime.station import (
-    STOP_SIGNALS,
     Counted,
     Ended,
     Failed,
@@ -36,8 +34,6 @@ from vagus.runtime.station import (
 )
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from vagus.hub import Hub
 
 __all__ = ["Runnable", "Runner"]
@@ -106,7 +102,7 @@ class Runner:
         at work, and the caller is to end the process. Raises what made a worker fail.
         """
         looked_s = 0.0
-        with self._signals():
+        with heard(self._notes.put):
             try:
                 for station in self._stations:
                     station.start()
@@ -191,23 +187,6 @@ class Runner:
             self._stopping = True
             for station in self._stations:
                 station.stop()
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Signals as notes, where this is the main thread; elsewhere they are not ours."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def handle(number: int, frame: FrameType | None) -> None:
-            self._notes.put(signal.Signals(number))
-
-        before = {number: signal.signal(number, handle) for number in STOP_SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 class _Gathered(Metrics):

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 from vagus.errors import Fenced, HubUnavailable, VagusError
 from vagus.hub import connect, open_registry
 from vagus.runtime.metrics import Metrics
+from vagus.runtime.signals import STOP_SIGNALS
 from vagus.runtime.worker import CommitPoint, Policy, Seams, Worker
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("vagus")
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 _PAUSE_S = 0.5  # before a worker that was replaced joins again
 _PAUSE_MAX_S = 10.0  # before one whose hub goes on failing tries again

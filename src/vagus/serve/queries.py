@@ -223,9 +223,9 @@ async def _events(
             if found.restart:
                 yield _event("restart", {})
             for change in found.changes[:-1]:
-                yield _changed(view, change)
+                yield _changed(change)
             if found.changes:
-                yield _changed(view, found.changes[-1], found.place)
+                yield _changed(found.changes[-1], found.place)
             elif found.place != since:
                 yield _event("ready", {}, found.place)
             since = found.place
@@ -235,7 +235,7 @@ async def _events(
         yield _event("problem", problem_of(error).body)
 
 
-def _changed(view: ServiceView, change: Change, place: str | None = None) -> bytes:
+def _changed(change: Change, place: str | None = None) -> bytes:
     if change.row is None:
         return _event("gone", {"key": change.key}, place)
     return _event("row", change.row, place)

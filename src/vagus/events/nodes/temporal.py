@@ -38,7 +38,6 @@ class Temporal(Node):
 
     def __init__(self, where: str, logical_type: str) -> None:
         self.kind, dtype, logical, self._factor = TEMPORAL[logical_type]
-        self.unscaled = self._factor == 1  # storage holds the same numbers as a frame
         super().__init__(where, dtype, logical)
         self.logical_type = logical_type
 

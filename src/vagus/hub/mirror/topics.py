@@ -111,7 +111,7 @@ class Topics:
             return self._source.offsets([partition], "earliest")[partition]
         start = self._source.offsets([partition], "earliest")[partition]
         end = self._source.offsets([partition], "latest")[partition]
-        if end < last.next_offset or not self._is_the_same(partition, last, start, end):
+        if end < last.next_offset or not self._is_the_same(partition, last, start):
             raise HubError(
                 "expected the topic that was mirrored before, got one that was made anew",
                 where=f"{partition.topic}[{partition.partition}] in the source",
@@ -120,7 +120,7 @@ class Topics:
         self._check_untouched(partition, last)
         return last.next_offset
 
-    def _is_the_same(self, partition: TopicPartition, last: Stretch, start: int, end: int) -> bool:
+    def _is_the_same(self, partition: TopicPartition, last: Stretch, start: int) -> bool:
         """Whether the last event that was copied is still the one at that place."""
         if last.last < start:
             return True

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from vagus.errors import VagusError
 from vagus.services.views.columns import DECIMAL, compare_decimals
@@ -207,6 +206,3 @@ class ViewFile:
 def quoted(name: str) -> str:
     """A name as SQL writes it."""
     return '"' + name.replace('"', '""') + '"'
-
-
-Parameters = list[Any]
