@@ -19,7 +19,7 @@ from vagus.errors import EncodeError, VagusError
 if TYPE_CHECKING:
     import polars as pl
 
-    from vagus.cli.inputs import Rows
+    from vagus.cli.rows import Rows
     from vagus.events import KeyType, RecordSchema, Registry
     from vagus.hub import Hub, Records, TopicPartition
 
@@ -163,7 +163,7 @@ class _Sender:
             self._partitions = self._partitions or partitions
             encoded = []
             for start in range(0, len(rows), _BATCH):
-                encoded.append(self._encode(_slice(rows, start), schemas))
+                encoded.append(self._encode(rows.slice(start, _BATCH), schemas))
                 advance(min(start + _BATCH, len(rows)), 2 * len(rows))
             if not self._there:
                 self._create(partitions)
@@ -232,13 +232,6 @@ class _Sender:
         if TOMBSTONE not in frame.columns:
             frame = frame.with_columns(pl.lit(False).alias(TOMBSTONE))
         return frame.with_columns(key.alias(KEY), stamps.alias(TIME)), kind  # type: ignore[return-value]
-
-
-def _slice(rows: Rows, start: int) -> Rows:
-    from vagus.cli.inputs import Rows as Slice
-
-    frame = rows.frame.slice(start, _BATCH)
-    return Slice(frame, rows.source, rows.unit, rows.numbers[start : start + _BATCH])
 
 
 def _chunks() -> Iterator[bytes]:

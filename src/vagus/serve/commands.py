@@ -13,7 +13,7 @@ from vagus.errors import EncodeError, VagusError, nearest
 from vagus.events import Metadata
 from vagus.serve import problem
 from vagus.serve.problem import Problem
-from vagus.serve.row import json_bytes
+from vagus.serve.route import json_of, parameter
 from vagus.services import CommandFailed, CommandTimedOut, Overloaded
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def add_commands(api: FastAPI, clients: Sequence[ServiceClient]) -> None:
             _add(api, client, path, command_type)
 
     async def all_commands(_request: Request) -> Response:
-        return _json({"commands": [{"name": name, "service": of} for name, of in takers.items()]})
+        return json_of({"commands": [{"name": name, "service": of} for name, of in takers.items()]})
 
     async def unknown(request: Request) -> Response:
         name = request.path_params["name"]
@@ -244,13 +244,9 @@ def _answer(outcome: Outcome) -> Response:
         ],
         "token": str(outcome.token),
     }
-    response = _json(body, 202 if outcome.status == "pending" else 200)
+    response = json_of(body, 202 if outcome.status == "pending" else 200)
     response.headers["Vagus-Token"] = str(outcome.token)
     return response
-
-
-def _json(value: Any, status: int = 200) -> Response:
-    return Response(json_bytes(value), status, media_type="application/json")
 
 
 ANSWER: dict[str, Any] = {
@@ -280,33 +276,27 @@ ANSWER: dict[str, Any] = {
 }
 
 
-def _header(
-    name: str, schema: dict[str, Any], meaning: str, place: str = "header"
-) -> dict[str, Any]:
-    return {"name": name, "in": place, "required": False, "description": meaning, "schema": schema}
-
-
 _PARAMETERS = [
-    _header(
+    parameter(
         "Idempotency-Key",
         {"type": "string", "maxLength": _KEY_MAX},
         "Of all commands with the same key one has an effect, and all get its answer.",
+        place="header",
     ),
-    _header(
+    parameter(
         "Vagus-Expected-Version",
         {"type": "integer", "minimum": 0},
         "Refuse the command unless its aggregate has so many events.",
+        place="header",
     ),
-    _header(
+    parameter(
         "wait",
         {"type": "boolean", "default": True},
         "Whether to wait until it is decided, or only until it is stored for good.",
-        "query",
     ),
-    _header(
+    parameter(
         "timeout_s",
         {"type": "number", "maximum": TIMEOUT_MAX_S, "default": TIMEOUT_S},
         "How long to wait for that, in seconds.",
-        "query",
     ),
 ]

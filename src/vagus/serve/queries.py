@@ -14,7 +14,17 @@ from pydantic import BaseModel, Field, create_model
 
 from vagus.errors import VagusError
 from vagus.serve import problem
+from vagus.serve.parameters import (
+    PAGE_NAMES,
+    TOKEN_NAMES,
+    TOKEN_PARAMETERS,
+    field_schema,
+    filter_parameters,
+    page_parameters,
+    read_question,
+)
 from vagus.serve.problem import Problem
+from vagus.serve.route import json_of, operation_id, parameter
 from vagus.serve.row import json_bytes
 from vagus.services.token import BadToken, ExpiredToken, ForeignToken
 from vagus.services.views import (
@@ -25,20 +35,14 @@ from vagus.services.views import (
     ViewNotBuilt,
     ViewStopped,
 )
-from vagus.services.views.question import LIMIT, LIMIT_MAX, field_of
-from vagus.services.views.view import WAIT_S
 
 if TYPE_CHECKING:
     from vagus.services.views import Change, Queries, ServiceView
 
 __all__ = ["add_queries", "problem_of"]
 
-WAIT_MAX_S = 60.0
 HEARTBEAT_S = 15.0
 _CHANGES = 500  # that are read at a time
-
-_ASKED = ("sort", "search", "limit", "after")
-_TOKEN = ("token", "wait_s")
 
 
 def add_queries(
@@ -102,19 +106,19 @@ def _add_view(api: FastAPI, queries: Queries, view: ServiceView, heartbeat_s: fl
     )
 
     async def find(request: Request) -> Response:
-        asked, filters, token, wait_s = _question(request, view, _ASKED)
+        asked, filters, token, wait_s = read_question(request, view, PAGE_NAMES)
         await view.reach(token, wait_s)
         found = await run_in_threadpool(lambda: view.find(**asked, **filters))
         following = None
         if found.next is not None:
             given = [(n, v) for n, v in request.query_params.multi_items() if n != "after"]
             following = f"{path}?{urlencode([*given, ('after', found.next)])}"
-        return _json({"rows": list(found), "next": following})
+        return json_of({"rows": list(found), "next": following})
 
     async def one(request: Request) -> Response:
-        _, filters, token, wait_s = _question(request, view, ())
+        _, filters, token, wait_s = read_question(request, view, ())
         for name in filters:
-            raise UnknownField(name, _TOKEN, view=view.name)
+            raise UnknownField(name, TOKEN_NAMES, view=view.name)
         text = request.path_params["key"]
         try:
             key = view.key.read(text)
@@ -130,10 +134,10 @@ def _add_view(api: FastAPI, queries: Queries, view: ServiceView, heartbeat_s: fl
                 f"no row with the key {text!r} in view {view.name!r}",
                 hint=f"GET {path} has the rows that there are",
             )
-        return _json(found)
+        return json_of(found)
 
     async def stream(request: Request) -> Response:
-        asked, filters, token, wait_s = _question(request, view, ("since",))
+        asked, filters, token, wait_s = read_question(request, view, ("since",))
         await view.reach(token, wait_s)
         since = request.headers.get("Last-Event-ID")
         if since is None and asked:
@@ -145,12 +149,12 @@ def _add_view(api: FastAPI, queries: Queries, view: ServiceView, heartbeat_s: fl
             events, media_type="text/event-stream", headers={"Cache-Control": "no-store"}
         )
 
-    filters = _filters(view)
-    _add(api, path, find, f"Rows of {view.name}", page, [*filters, *_page_parameters(view)])
+    filters = filter_parameters(view)
+    _add(api, path, find, f"Rows of {view.name}", page, [*filters, *page_parameters(view)])
     streamed = [
         *filters,
-        *_TOKENS,
-        _parameter(
+        *TOKEN_PARAMETERS,
+        parameter(
             "since",
             {"type": "string"},
             "`start` for all rows first, or the id of an event; without it, what changes from now "
@@ -158,45 +162,8 @@ def _add_view(api: FastAPI, queries: Queries, view: ServiceView, heartbeat_s: fl
         ),
     ]
     _add(api, f"{path}/stream", stream, f"Changes of {view.name} as they come", None, streamed)
-    key = _parameter("key", _schema(view, view.type.key), "The key of the row.", place="path")
-    _add(api, f"{path}/{{key:path}}", one, f"A row of {view.name}", row, [key, *_TOKENS])
-
-
-def _question(
-    request: Request, view: ServiceView, reserved: tuple[str, ...]
-) -> tuple[dict[str, Any], dict[str, Any], str | None, float]:
-    """The parameters of a request: what is asked, the filters, the token and how long to wait."""
-    asked: dict[str, Any] = {}
-    filters: dict[str, Any] = {}
-    for name, text in request.query_params.multi_items():
-        if name in reserved or name in _TOKEN:
-            if name in asked:
-                raise BadQuestion(f"expected one value for {name!r}")
-            asked[name] = _number(name, text) if name in ("limit", "wait_s") else text
-            continue
-        column, compared = field_of(name, view.type.form, view.name)
-        try:
-            value = column.read(text)
-        except ValueError as error:
-            raise BadQuestion(f"expected {error} for {name!r}, got {text!r}") from None
-        if compared != "=" and name in filters:
-            raise BadQuestion(f"expected one value for {name!r}")
-        if compared == "=":
-            filters.setdefault(name, []).append(value)
-        else:
-            filters[name] = value
-    token = request.headers.get("Vagus-Token", asked.pop("token", None))
-    wait_s = asked.pop("wait_s", WAIT_S)
-    if not 0 <= wait_s <= WAIT_MAX_S:
-        raise BadQuestion(f"expected 'wait_s' from 0 to {WAIT_MAX_S:g}, got {wait_s:g}")
-    return asked, filters, token, wait_s
-
-
-def _number(name: str, text: str) -> Any:
-    try:
-        return int(text[:32]) if name == "limit" else float(text)
-    except ValueError:
-        raise BadQuestion(f"expected a number for {name!r}, got {text!r}") from None
+    key = parameter("key", field_schema(view, view.type.key), "The key of the row.", place="path")
+    _add(api, f"{path}/{{key:path}}", one, f"A row of {view.name}", row, [key, *TOKEN_PARAMETERS])
 
 
 # Changes
@@ -271,7 +238,7 @@ def _add_list(api: FastAPI, several: Sequence[Queries]) -> None:
         return [described(view) for queries in several for view in queries.values()]
 
     async def all_views(_request: Request) -> Response:
-        return _json({"views": await run_in_threadpool(all_described)})
+        return json_of({"views": await run_in_threadpool(all_described)})
 
     api.add_api_route(
         "/queries",
@@ -324,85 +291,8 @@ def _add(
         _told(answer),
         summary=summary,
         tags=["queries"],
-        operation_id=path.removesuffix(":path}").strip("/{}").replace("/", "-").replace("{", ""),
+        operation_id=operation_id(path),
         response_class=Response,
         responses=responses,
         openapi_extra={"parameters": parameters},
     )
-
-
-def _schema(view: ServiceView, field: str) -> dict[str, Any]:
-    kinds: dict[str, dict[str, Any]] = {
-        "int": {"type": "integer", "format": "int64"},
-        "float": {"type": "number"},
-        "bool": {"type": "boolean"},
-        "datetime": {"type": "string", "format": "date-time"},
-        "date": {"type": "string", "format": "date"},
-        "uuid": {"type": "string", "format": "uuid"},
-    }
-    column = view.type.form.columns[field]
-    found = dict(kinds.get(column.kind, {"type": "string"}))
-    if column.values:
-        found["enum"] = list(column.values)
-    return found
-
-
-def _parameter(
-    name: str, schema: dict[str, Any], meaning: str, *, place: str = "query"
-) -> dict[str, Any]:
-    return {
-        "name": name,
-        "in": place,
-        "required": place == "path",
-        "description": meaning,
-        "schema": schema,
-    }
-
-
-_TOKENS = [
-    _parameter(
-        "token",
-        {"type": "string"},
-        "Answer as of then or later: the token of a command's answer. Or the header Vagus-Token.",
-    ),
-    _parameter(
-        "wait_s",
-        {"type": "number", "minimum": 0, "maximum": WAIT_MAX_S, "default": WAIT_S},
-        "How long to wait for that, in seconds.",
-    ),
-]
-
-
-def _filters(view: ServiceView) -> list[dict[str, Any]]:
-    found = []
-    for name, column in view.type.form.columns.items():
-        if not column.comparable:
-            continue
-        schema = _schema(view, name)
-        several = {"type": "array", "items": schema}
-        found.append(_parameter(name, several, f"Rows with any of these values of {name}."))
-        if column.kind not in ("bool", "bytes") and not column.values:
-            found.append(_parameter(f"{name}_from", schema, "Rows with that or more."))
-            found.append(_parameter(f"{name}_to", schema, "Rows with less."))
-    return found
-
-
-def _page_parameters(view: ServiceView) -> list[dict[str, Any]]:
-    found = [
-        _parameter("sort", {"type": "string"}, "Fields, with commas; a `-` before one that falls."),
-        _parameter(
-            "limit",
-            {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT},
-            "How many rows at most.",
-        ),
-        _parameter("after", {"type": "string"}, "Where to read on (see `next`)."),
-        *_TOKENS,
-    ]
-    if view.type.search:
-        meaning = "Words that are all in the texts; `*` ends the beginning of one."
-        found.append(_parameter("search", {"type": "string"}, meaning))
-    return found
-
-
-def _json(value: Any) -> Response:
-    return Response(json_bytes(value), media_type="application/json")

@@ -18,10 +18,11 @@ from vagus.streams.aggregates import (
 )
 from vagus.streams.app import App
 from vagus.streams.client import Client
+from vagus.streams.followed import ViewNotReady
 from vagus.streams.handlers import Breaker, BreakerOpen, Call
 from vagus.streams.stream import Stream
 from vagus.streams.table import Table
-from vagus.streams.view import View, ViewNotReady
+from vagus.streams.view import View
 from vagus.streams.views import Views
 from vagus.streams.windows import Window, hopping, tumbling
 

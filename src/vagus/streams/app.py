@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import os
 import re
-import types
-import typing
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from vagus.errors import DeclarationError, VagusError, nearest
-from vagus.events import Event, Field, RecordSchema
+from vagus.errors import DeclarationError, VagusError
+from vagus.events import Event, RecordSchema
 from vagus.hub import TopicConfig
 from vagus.runtime.batch import Retry
-from vagus.runtime.topic import Topic
 from vagus.runtime.topology import Source, Step, StoreSpec, Topology
 from vagus.runtime.worker import Policy
 from vagus.streams.duration import Duration, duration_ms
-from vagus.streams.fields import key_kind
 from vagus.streams.steps import table as table_steps
 from vagus.streams.steps.effect import HELD, Care, Effect
 from vagus.streams.stream import Stream
 from vagus.streams.table import Table
+from vagus.streams.topics import classes_of, config_of, fields_of, shape_of, topic_of
 
 if TYPE_CHECKING:
+    from vagus.runtime.topic import Topic
     from vagus.streams.describe import Description
     from vagus.streams.flow import Flow
     from vagus.streams.handlers import Breaker
@@ -146,15 +144,15 @@ class App:
         `retention_bytes` (of one partition) are used if the topic has yet to be created; events
         are kept for ever by default. `form` is how events are written.
         """
-        config = _config(partitions, retention, retention_bytes)
-        topic = self._register(_typed(name, event_type, key, time, config, form))
+        config = config_of(partitions, retention, retention_bytes)
+        topic = self._register(topic_of(name, event_type, key, time, config, form))
         return Stream(
             self,
             self._source(topic),
-            _fields(topic),
+            fields_of(topic),
             topic.key,
             topic.key_kind,
-            event_types=_types(event_type),
+            event_types=classes_of(event_type),
             base=name,
         )
 
@@ -175,7 +173,7 @@ class App:
         `filter` then leaves out deletions of rows that it never gave on.
         """
         config = TopicConfig(partitions=partitions, cleanup="compact")
-        topic = self._register(_typed(name, event_type, key, time, config, form), view=True)
+        topic = self._register(topic_of(name, event_type, key, time, config, form), view=True)
         process = table_steps.rows(name)
         step_name = f"{name} (rows)"
         if step_name in self._topology:
@@ -194,10 +192,10 @@ class App:
         table = Table(
             self,
             node,
-            _fields(topic),
+            fields_of(topic),
             key,
             topic.key_kind,
-            event_types=_types(event_type),
+            event_types=classes_of(event_type),
             base=name,
             topic=topic,
             spec=StoreSpec(topic, logged=False),
@@ -300,7 +298,7 @@ class App:
         known = self._topics.get(topic.name)
         if known is None:
             self._topics[topic.name] = known = topic
-        elif _shape(known) != _shape(topic):
+        elif shape_of(known) != shape_of(topic):
             raise DeclarationError(
                 f"topic {topic.name!r} is declared twice, in different ways",
                 where=self.name,
@@ -328,92 +326,10 @@ class App:
     ) -> Topic:
         if event_type is None and name in self._topics:
             return self._topics[name]
-        config = _config(**kept)
+        config = config_of(**kept)
         topic = flow._topic(name, config, form=form)
         if event_type is not None:
             from dataclasses import replace
 
             topic = replace(topic, schemas=(RecordSchema.of(event_type),))
         return self._register(topic)
-
-
-def _config(
-    partitions: int = 1,
-    retention: Duration | None = None,
-    retention_bytes: int | None = None,
-    *,
-    compact: bool = False,
-) -> TopicConfig:
-    """How a topic is kept, in an application's terms."""
-    return TopicConfig(
-        partitions=partitions,
-        cleanup="compact" if compact else "delete",
-        retention_s=None if retention is None else duration_ms(retention) / 1000,
-        retention_bytes=retention_bytes,
-    )
-
-
-def _types(event_type: Any) -> tuple[type[Event], ...]:
-    """The classes of `A`, `A | B` or `Union[A, B]`."""
-    union = isinstance(event_type, types.UnionType) or typing.get_origin(event_type) is typing.Union
-    found = typing.get_args(event_type) if union else (event_type,)
-    for one in found:
-        if not (isinstance(one, type) and issubclass(one, Event)):
-            raise DeclarationError(
-                f"expected an event class, got {one!r}",
-                hint="class Name(vg.Event): ..., or several joined by |",
-            )
-    return tuple(found)
-
-
-def _typed(
-    name: str,
-    event_type: Any,
-    key: str | None,
-    time: str | None,
-    config: TopicConfig,
-    form: Literal["avro", "json"],
-) -> Topic:
-    schemas = tuple(RecordSchema.of(one) for one in _types(event_type))
-    kind = "str"
-    for schema in schemas:
-        for what, field in (("key", key), ("time", time)):
-            if field is not None and field not in schema.fields:
-                raise DeclarationError(
-                    f"{schema.name} has no field {field!r} to be its {what}",
-                    where=f"topic {name!r}",
-                    hint=nearest(field, schema.fields) or f"it has {', '.join(schema.fields)}",
-                )
-        if key is not None:
-            kind = key_kind(f"topic {name!r}", schema.fields[key].dtype)
-            if schema.marks.get(key) is not None:
-                raise DeclarationError(
-                    f"expected a key that isn't personal, got {key!r}: keys are not encrypted",
-                    where=f"topic {name!r}",
-                    hint="use the person's id",
-                )
-        if time is not None and schema.fields[time].dtype.base_type().__name__ != "Datetime":
-            raise DeclarationError(
-                f"expected the time field {time!r} to be a datetime",
-                where=f"topic {name!r}",
-            )
-    return Topic(name, schemas, key, kind, time, config, form)  # type: ignore[arg-type]
-
-
-def _fields(topic: Topic) -> dict[str, Field]:
-    fields: dict[str, Field] = {}
-    several = len(topic.schemas) > 1
-    for schema in topic.schemas:
-        for name, field in schema.fields.items():
-            shared = all(name in other.fields for other in topic.schemas)
-            fields.setdefault(name, field if shared else field.derived(name, nullable=True))
-    if several:
-        import polars as pl
-
-        fields = {"_type": Field.of("_type", pl.String()), **fields}
-    return fields
-
-
-def _shape(topic: Topic) -> tuple[Any, ...]:
-    schemas = tuple(schema.json for schema in topic.schemas)
-    return (schemas, topic.key, topic.key_kind, topic.time, topic.form, topic.windowed)

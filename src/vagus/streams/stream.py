@@ -14,25 +14,25 @@ from vagus.events import Event, Field, RecordSchema
 from vagus.events.personal import marks_of
 from vagus.hub import TopicConfig
 from vagus.runtime.frame import KEY, SYSTEM, empty_frame
-from vagus.runtime.topology import Sink, Source, Step
+from vagus.runtime.topology import Sink, Source
 from vagus.streams.fields import (
     Fields,
     columns_of,
     fields_after,
     key_kind,
     nullable,
-    renamed,
     try_out,
 )
 from vagus.streams.flow import Flow, conforming
 from vagus.streams.grouping import Grouping
+from vagus.streams.joining import joined
 from vagus.streams.personal import check_expression
 from vagus.streams.steps import stateless
-from vagus.streams.steps.join import How, Join, WithBroadcast, WithPartition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from vagus.streams.steps.join import How
     from vagus.streams.table import Table
     from vagus.streams.windows import Window
 
@@ -340,79 +340,7 @@ class Stream(Flow):
         taken get `suffix`. `name` is that of the repartition topic, where a stream that was given
         another key needs one; by default it is made of the topic and the key.
         """
-        if how not in ("inner", "left"):
-            raise DeclarationError(
-                f"expected how='inner' or how='left', got {how!r}", where=f"{self.base}.join"
-            )
-        by_key = on is None or on == self.key
-        if on is not None:
-            check_expression(pl.col(on), self.fields, f"{self.base}.join")
-        if not by_key and on not in self.fields:
-            raise DeclarationError(
-                f"no column {on!r}",
-                where=f"{self.base}.join",
-                hint=nearest(str(on), self.fields) or f"there are {', '.join(self.fields)}",
-            )
-        looked_up = self.key_type if by_key else self.columns[str(on)]
-        if looked_up != table.key_type:
-            raise DeclarationError(
-                f"expected a column of type {table.key_type}, the key of {table.base!r}, got "
-                f"{looked_up}",
-                where=f"{self.base}.join",
-                hint="cast it with with_columns",
-            )
-        if table.windowed:
-            raise DeclarationError(
-                f"table {table.base!r} has windowed keys, and can't be looked up by key alone",
-                where=f"{self.base}.join",
-            )
-        stream = self
-        if by_key:
-            moved = name or f"{self.base}-by-{self.key or 'key'}"
-            stream = self._partitioned(moved, unkeyed=True)  # a left join has a use for them
-        same = {on, self.key} if by_key else {on}
-        columns: dict[str, str] = {}
-        fields = dict(stream.fields)
-        for column, known in table.fields.items():
-            if column == table.key and table.key in same:
-                continue
-            new = column + suffix if column in stream.fields else column
-            if new in fields:
-                raise DeclarationError(
-                    f"column {new!r} is in both {self.base!r} and {table.base!r}",
-                    where=f"{self.base}.join",
-                    hint="give another suffix, or rename it before",
-                )
-            columns[new] = column
-            same_field = renamed(known, new)
-            fields[new] = nullable(same_field) if how == "left" else same_field
-        empty = empty_frame(columns_of(fields), self.key_type)
-        step_name = self.app._step_name(f"{stream.base}.join {table.base}")
-        expr = pl.col(KEY) if by_key else pl.col(str(on))
-        join = Join(step_name, expr, how, columns, empty)
-        label = f"{how} join on {on or self.key or 'key'}"
-        if by_key:
-            node, spec = table._kept()
-            step = Step(
-                step_name,
-                (stream.node, node),
-                make=lambda stores: WithPartition(join, stores[spec.name]),
-                empty=empty,
-                stores=(spec,),
-                label=label,
-            )
-        else:
-            topic = table._readable_topic(f"{self.base}.join")
-            step = Step(
-                step_name,
-                (stream.node,),
-                make=lambda stores: WithBroadcast(join, topic.name),
-                empty=empty,
-                broadcast=(topic,),
-                label=label,
-            )
-        self.app._topology.add(step)
-        return replace(stream, node=step, fields=fields, event_types=())
+        return joined(self, table, on=on, how=how, suffix=suffix, name=name)
 
     # Outputs
 
