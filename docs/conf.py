@@ -36,7 +36,7 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(?!vagus\.).*"),
     (r"py:.*", r"vagus\.runtime\.(topic|topology|worker)\..*"),
     (r"py:.*", r"vagus\.services\.asking\.Desk"),
-    (r"py:.*", r"vagus\.services\.views\.(declare\.Source|view\.(ServiceView|Status))"),
+    (r"py:.*", r"vagus\.services\.views\.(declare\.(Source|ViewType)|view\.(ServiceView|Status))"),
     # Variables of types have no page.
     (r"py:.*", r"vagus\.services\.(decider\.State|views\.rows\.R)"),
 ]
