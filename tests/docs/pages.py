@@ -115,6 +115,7 @@ def run_page(path: Path, folder: Path) -> int:
                 target = folder / block.title
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_text(block.text, encoding="utf-8")
+                sys.modules.pop(target.stem, None)  # another test may have imported such a file
             if not block.is_run:
                 continue
             if block.language == "python":
