@@ -6,7 +6,6 @@ each time on a copy of the same hub; the line that is printed is that of the run
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -16,6 +15,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from benchmarks.options import Options
 
 # Nothing heavy is imported here: a child's peak of memory begins at that of its parent.
 
@@ -63,21 +64,12 @@ def main() -> None:
         show(lines)
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    names = [one.name for one in BENCHMARKS]
-    parser.add_argument("only", nargs="*", metavar="NAME", help=f"of {', '.join(names)}")
-    parser.add_argument("--events", type=int, default=2_000_000, help="default %(default)s")
-    parser.add_argument("--runs", type=int, default=3, help="of each (default %(default)s)")
-    parser.add_argument("--folder", help="where files are written: on the disk to be measured")
-    parser.add_argument("--json", action="store_true", help="lines of JSON on a terminal, too")
-    options = parser.parse_args()
-    unknown = set(options.only) - set(names)
-    if unknown:
-        parser.error(f"expected names among {', '.join(names)}, got {', '.join(sorted(unknown))}")
-    if options.events < 1 or options.runs < 1:
-        parser.error("expected at least one event and one run")
-    return options
+def _options() -> Any:
+    options = Options("benchmarks", __doc__, [one.name for one in BENCHMARKS])
+    options.parser.add_argument(
+        "--folder", help="where files are written: on the disk to be measured"
+    )
+    return options.read()
 
 
 def _run(benchmark: Benchmark, folder: Path, events: int, runs: int) -> dict[str, Any]:

@@ -6,7 +6,6 @@ drained from the start. Rounds of all three alternate; what is printed is made o
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tempfile
@@ -17,13 +16,14 @@ from benchmarks.kafka import program
 from benchmarks.kafka.jobs import JOBS
 from benchmarks.kafka.rounds import Bench, Outcome
 from benchmarks.measure import Result, show
+from benchmarks.options import Options
 from tests.kafka import jars
 from tests.kafka.cluster import Cluster
 
 
 def main() -> None:
     """The command."""
-    options = _options()
+    options = Options("benchmarks.kafka", __doc__, JOBS).read()
     human = sys.stdout.isatty() and not options.json
     try:
         classpath = program.classpath()
@@ -44,21 +44,6 @@ def main() -> None:
                 print(json.dumps(line), flush=True)
     if human:
         show(lines)
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.kafka", description=__doc__)
-    parser.add_argument("only", nargs="*", metavar="JOB", help=f"of {', '.join(JOBS)}")
-    parser.add_argument("--events", type=int, default=2_000_000, help="default %(default)s")
-    parser.add_argument("--runs", type=int, default=3, help="of each (default %(default)s)")
-    parser.add_argument("--json", action="store_true", help="lines of JSON on a terminal, too")
-    options = parser.parse_args()
-    unknown = set(options.only) - set(JOBS)
-    if unknown:
-        parser.error(f"expected jobs among {', '.join(JOBS)}, got {', '.join(sorted(unknown))}")
-    if options.events < 1 or options.runs < 1:
-        parser.error("expected at least one event and one run")
-    return options
 
 
 def _result(name: str, events: int, outcomes: list[Outcome]) -> Result:
