@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -181,3 +182,24 @@ def test_a_hub_in_memory_starts_no_thread() -> None:
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "1"
+
+
+def test_an_interrupt_where_a_transaction_has_just_begun_leaves_none_open(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = TopicPartition("a", 0)
+    with connect(path) as hub:
+        hub.create_topic("a", TopicConfig())
+        begin = storage.Storage._begin
+
+        def interrupted(self: storage.Storage, connection: sqlite3.Connection) -> None:
+            begin(self, connection)
+            if threading.current_thread() is threading.main_thread():
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(storage.Storage, "_begin", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            hub.append([(place, records([b"lost"]))], acks="leader")
+        monkeypatch.undo()
+        hub.append([(place, records([b"kept"]))], acks="all")
+        assert all_values(hub, [place]) == {place: [b"kept"]}

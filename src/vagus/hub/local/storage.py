@@ -248,10 +248,11 @@ class Storage:
             connection = self.writer
             if not self.in_memory and sync != self._sync:
                 level = "FULL" if sync else "NORMAL"
+                self._sync = None  # an interrupt may come anywhere
                 connection.execute(f"PRAGMA synchronous = {level}")
                 self._sync = sync
-            self._begin(connection)
             try:
+                self._begin(connection)
                 yield connection
                 connection.execute("COMMIT")
             finally:
