@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from vagus.hub import Hub
 
 
-@pytest.fixture(params=["memory", "file", "kafka"])
+@pytest.fixture(params=["memory", "file", "kafka", "old_kafka"])
 def under_test(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HubUnderTest]:
     made: HubUnderTest
     if request.param == "memory":
@@ -22,7 +22,7 @@ def under_test(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HubUn
     elif request.param == "file":
         made = FileHub(tmp_path)
     else:
-        made = ClusterUnderTest(request.getfixturevalue("kafka"))
+        made = ClusterUnderTest(request.getfixturevalue(request.param))
     yield made
     made.close()
 

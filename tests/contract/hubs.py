@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.contract.cluster import clean, expel
+from tests.contract.cluster import clean, expel, expel_old
+from tests.kafka.old import OldBroker
 from vagus.hub import Hub, Member, Reader, Records, TopicPartition, connect
 from vagus.hub.kafka.member import KafkaMember
 from vagus.hub.local.member import LocalMember
@@ -83,7 +84,7 @@ class FileHub(HubUnderTest):
 class ClusterUnderTest(HubUnderTest):
     """Kafka: what a test leaves is removed after it."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster | OldBroker) -> None:
         self._cluster = cluster
         self._hubs: list[Hub] = []
 
@@ -93,7 +94,8 @@ class ClusterUnderTest(HubUnderTest):
 
     def silence(self, member: Member) -> None:
         assert isinstance(member, KafkaMember)
-        expel(self._cluster.bootstrap, member.group, member.id)
+        drop = expel_old if isinstance(self._cluster, OldBroker) else expel
+        drop(self._cluster.bootstrap, member.group, member.id)
 
     def close(self) -> None:
         for hub in self._hubs:

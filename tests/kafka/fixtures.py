@@ -13,6 +13,7 @@ import pytest
 
 from tests.kafka import jars
 from tests.kafka.cluster import Cluster
+from tests.kafka.old import OLDEST, OldBroker
 
 
 def require() -> None:
@@ -57,6 +58,13 @@ def kafka(brokers: None) -> Iterator[Cluster]:
     """
     with Cluster() as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def old_kafka(brokers: None) -> Iterator[OldBroker]:
+    """One broker of the oldest version that Vagus works with, for all tests of this process."""
+    with OldBroker(OLDEST) as broker:
+        yield broker
 
 
 @pytest.fixture(scope="session")

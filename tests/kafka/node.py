@@ -148,10 +148,10 @@ def bound(command: Sequence[str]) -> list[str]:
     return [sys.executable, "-S", "-c", _BOUND, str(os.getpid()), *command]
 
 
-def java(heap_mb: int) -> list[str]:
+def java(heap_mb: int, pom: Path = jars.BROKER) -> list[str]:
     """Java, small and quick to start, with Kafka's classes."""
     small = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", f"-Xmx{heap_mb}m"]
-    return [jars.java(), *small, "-cp", jars.classpath()]
+    return [jars.java(), *small, "-cp", jars.classpath(pom)]
 
 
 def new_cluster_id() -> str:

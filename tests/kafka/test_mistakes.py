@@ -2,45 +2,92 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
 
+from tests.contract.cluster import clean
+from tests.contract.hubs import eventually, records
+from tests.kafka import certificates
 from tests.kafka.cluster import PASSWORD, USER, Cluster
 from tests.kafka.node import free_ports
+from tests.kafka.old import TOO_OLD, OldBroker
 from vagus.cli import main
+from vagus.cli.appfile import load_app
+from vagus.hub import TopicConfig, TopicPartition, connect
+from vagus.runtime.provision import provision
 
 # What is promised is 10 seconds; the rest is for a machine that has other things to do.
 WITHIN_S = 10.0 + 5.0
+HANGS_S = 60.0
 
-Fails = Callable[..., str]
+Fails = Callable[..., list[str]]
+
+
+APP = """
+import vagus as vg
+
+class Order(vg.Event):
+    account: str
+
+class Account(vg.Event):
+    account: str
+
+app = vg.App("mistaken")
+orders = app.topic("mistaken-order", Order, key="account", partitions=4)
+orders.group_by("account").agg(count=vg.count()).to_table("mistaken-count")
+"""
+RUN = ("run", "app.py")
+PRODUCE = ("produce", "mistaken-order", "orders.jsonl", "--key", "account")
+CONSUME = ("consume", "mistaken-order")
+COMMANDS = (RUN, PRODUCE, CONSUME)
 
 
 @pytest.fixture
-def fails(
+def fail(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Fails:
-    """Runs a command that must fail with one line, soon; the line."""
+    """Runs commands that must fail with one line each, soon; the lines."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "app.py").write_text(APP)
+    (tmp_path / "orders.jsonl").write_text('{"account": "ada"}\n')
 
-    def run(*words: str) -> str:
+    def one(command: Sequence[str]) -> str:
         capfd.readouterr()
+        watchdog = threading.Timer(HANGS_S, signal.raise_signal, [signal.SIGTERM])
+        watchdog.start()
         start_s = time.monotonic()
-        code = main(words)
+        code = main(command)
         took_s = time.monotonic() - start_s
+        watchdog.cancel()
         out, err = capfd.readouterr()
-        assert code == 1, f"vagus {' '.join(words)} ended with {code}\n{out}{err}"
+        assert code == 1, f"vagus {' '.join(command)} ended with {code}\n{out}{err}"
         assert took_s < WITHIN_S, f"it took {took_s:.1f} s: {err}"
-        err = err.splitlines()[-1]  # a note of what was begun may come before it
-        assert err.startswith("vagus: ")
-        return err
+        *notes, last = err.splitlines()
+        assert all(note.startswith(("running mistaken on", "created topic")) for note in notes), err
+        assert last.startswith("vagus: ")
+        assert PASSWORD not in err
+        return last
 
-    return run
+    def all_of(hub: str, commands: Sequence[Sequence[str]] = COMMANDS) -> list[str]:
+        return [one((*command, "--hub", hub)) for command in commands]
+
+    return all_of
+
+
+@pytest.fixture
+def cluster(kafka: Cluster) -> Iterator[Cluster]:
+    """The broker, without anything that another test has left."""
+    clean(kafka.bootstrap)
+    yield kafka
+    clean(kafka.bootstrap)
 
 
 @pytest.fixture
@@ -61,9 +108,11 @@ def login(secured_kafka: Cluster, monkeypatch: pytest.MonkeyPatch) -> Callable[.
     return url
 
 
-def test_no_broker_at_that_address(fails: Fails) -> None:
+def test_no_broker_at_that_address(fail: Fails) -> None:
     (port,) = free_ports(1)
-    assert f"127.0.0.1:{port}" in fails("topic", "list", "--hub", f"kafka://127.0.0.1:{port}")
+    for said in fail(f"kafka://127.0.0.1:{port}"):
+        assert f"127.0.0.1:{port}" in said
+        assert "is it running there" in said
 
 
 @pytest.fixture
@@ -73,11 +122,12 @@ def silent() -> Iterator[str]:
         yield f"127.0.0.1:{listener.getsockname()[1]}"
 
 
-def test_something_that_never_answers(fails: Fails, silent: str) -> None:
-    assert silent in fails("topic", "list", "--hub", f"kafka://{silent}")
+def test_something_that_never_answers(fail: Fails, silent: str) -> None:
+    for said in fail(f"kafka://{silent}"):
+        assert silent in said
 
 
-def test_a_server_of_another_kind(fails: Fails) -> None:
+def test_a_server_of_another_kind(fail: Fails) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def answer() -> None:
@@ -91,75 +141,139 @@ def test_a_server_of_another_kind(fails: Fails) -> None:
 
         threading.Thread(target=answer, daemon=True).start()
         address = f"127.0.0.1:{listener.getsockname()[1]}"
-        assert address in fails("topic", "list", "--hub", f"kafka://{address}")
+        for said in fail(f"kafka://{address}"):
+            assert address in said
         listener.shutdown(socket.SHUT_RDWR)
 
 
-def test_a_wrong_password(fails: Fails, login: Callable[..., str]) -> None:
-    said = fails("topic", "list", "--hub", login(password="not-this-one"))
-    assert "127.0.0.1:" in said
-    assert "VAGUS_KAFKA_SASL_PASSWORD" in said
-    assert "not-this-one" not in said
+def test_a_broker_that_is_too_old(fail: Fails, brokers: None) -> None:
+    with OldBroker(TOO_OLD) as broker:
+        for said in fail(f"kafka://{broker.bootstrap}"):
+            assert broker.bootstrap in said
+            assert "the broker is too old" in said
+            assert "Kafka 2.5 or newer" in said
+
+
+def test_a_wrong_password(fail: Fails, login: Callable[..., str]) -> None:
+    for said in fail(login(password="not-this-one")):
+        assert "127.0.0.1:" in said
+        assert "VAGUS_KAFKA_SASL_PASSWORD" in said
+        assert "not-this-one" not in said
+
+
+def test_an_expired_certificate(fail: Fails, login: Callable[..., str]) -> None:
+    for said in fail(login("EXPIRED")):
+        assert "the certificate of 127.0.0.1:" in said
+        assert "certificate has expired" in said
+        assert "have it renewed" in said
+
+
+def test_a_certificate_of_an_authority_that_is_not_trusted(
+    fail: Fails, secured_kafka: Cluster, tmp_path: Path
+) -> None:
+    other = certificates.make(tmp_path / "other").authority
+    asked = urlencode({"security.protocol": "SSL", "ssl.ca.location": str(other)})
+    for said in fail(f"kafka://{secured_kafka.listener('EXPIRED')}?{asked}"):
+        assert "the certificate of 127.0.0.1:" in said
+        assert "ssl.ca.location" in said
 
 
 def test_a_certificate_that_is_asked_for_and_not_given(
-    fails: Fails, login: Callable[..., str]
+    fail: Fails, login: Callable[..., str]
 ) -> None:
-    said = fails("topic", "list", "--hub", login("SSL"))
-    assert "127.0.0.1:" in said
-    assert "certificate" in said
+    for said in fail(login("SSL")):
+        assert "127.0.0.1:" in said
+        assert "ssl.certificate.location" in said
 
 
-def test_no_encryption_where_the_broker_wants_it(fails: Fails, secured_kafka: Cluster) -> None:
+def test_no_encryption_where_the_broker_wants_it(fail: Fails, secured_kafka: Cluster) -> None:
     address = secured_kafka.listener("SASL_SSL")
-    said = fails("topic", "list", "--hub", f"kafka://{address}")
-    assert address in said
-    assert "security.protocol" in said
+    for said in fail(f"kafka://{address}"):
+        assert address in said
+        assert "security.protocol" in said
 
 
-def test_a_topic_that_is_missing(fails: Fails, kafka: Cluster) -> None:
-    hub = f"kafka://{kafka.bootstrap}"
-    assert "mistaken" in fails("consume", "mistaken", "--hub", hub)
-
-
-APP = """
-import vagus as vg
-
-class Order(vg.Event):
-    account: str
-
-class Account(vg.Event):
-    account: str
-
-app = vg.App("mistaken-counts")
-orders = app.topic("mistaken-order", Order, key="account", partitions=4)
-accounts = app.table("mistaken-account", Account, key="account", partitions=3)
-orders.join(accounts).to("mistaken-joined")
-"""
+def test_a_topic_that_is_missing(fail: Fails, cluster: Cluster) -> None:
+    for said in fail(f"kafka://{cluster.bootstrap}", [CONSUME, (*CONSUME, "--group", "mistaken")]):
+        assert "no topic 'mistaken-order'" in said
+        assert "vagus topic create" in said
 
 
 def test_topics_that_need_the_same_number_of_partitions(
-    fails: Fails, kafka: Cluster, tmp_path: Path
+    fail: Fails, cluster: Cluster, tmp_path: Path
 ) -> None:
-    (tmp_path / "app.py").write_text(APP)
-    said = fails("run", "app.py", "--hub", f"kafka://{kafka.bootstrap}")
-    assert "mistaken-order" in said
-    assert "mistaken-account" in said
-
-
-def test_a_message_that_is_too_large(fails: Fails, kafka: Cluster, tmp_path: Path) -> None:
-    hub = f"kafka://{kafka.bootstrap}"
-    (tmp_path / "large.jsonl").write_text(f'{{"text": "{"x" * 2_000_000}"}}\n')
-    said = fails("produce", "mistaken-large", "large.jsonl", "--hub", hub)
-    assert "mistaken-large" in said
-    assert "large" in said
-
-
-def test_a_registry_that_is_down(fails: Fails, kafka: Cluster, tmp_path: Path) -> None:
-    hub, (port,) = f"kafka://{kafka.bootstrap}", free_ports(1)
-    (tmp_path / "some.jsonl").write_text('{"text": "hello"}\n')
-    registry = f"http://127.0.0.1:{port}"
-    said = fails(
-        *("produce", "mistaken-registry", "some.jsonl", "--hub", hub, "--registry", registry)
+    (tmp_path / "app.py").write_text(
+        APP.replace("orders.group_by", "# ")
+        + 'accounts = app.table("mistaken-account", Account, key="account", partitions=3)\n'
+        + 'orders.join(accounts).to("mistaken-joined")\n'
     )
-    assert registry in said
+    for said in fail(f"kafka://{cluster.bootstrap}", [RUN, (*RUN, "--workers", "2")]):
+        assert "mistaken-order has 4" in said
+        assert "mistaken-account has 3" in said
+        assert "--partitions" in said
+
+
+def test_state_that_was_kept_for_another_number_of_partitions(
+    fail: Fails, cluster: Cluster, tmp_path: Path
+) -> None:
+    app = load_app(str(tmp_path / "app.py"))
+    with connect(f"kafka://{cluster.bootstrap}") as hub:
+        provision(hub, app.name, app.topology)
+        hub.alter_topic("mistaken-order", TopicConfig(partitions=6))
+        for said in fail(hub.url, [RUN, (*RUN, "--workers", "2")]):
+            assert "-changelog' to have 6 partitions" in said
+            assert "got 4" in said
+
+
+def test_a_message_that_is_too_large(fail: Fails, cluster: Cluster, tmp_path: Path) -> None:
+    (tmp_path / "large.jsonl").write_text(f'{{"text": "{"x" * 2_000_000}"}}\n')
+    (said,) = fail(f"kafka://{cluster.bootstrap}", [("produce", "mistaken-large", "large.jsonl")])
+    assert "mistaken-large" in said
+    assert "max.message.bytes" in said
+
+
+def test_a_message_that_only_the_broker_finds_too_large(
+    fail: Fails, cluster: Cluster, tmp_path: Path
+) -> None:
+    (tmp_path / "large.jsonl").write_text(f'{{"text": "{"x" * 2_000_000}"}}\n')
+    (said,) = fail(
+        f"kafka://{cluster.bootstrap}?message.max.bytes=9000000",
+        [("produce", "mistaken-larger", "large.jsonl")],
+    )
+    assert "mistaken-larger" in said
+    assert "max.message.bytes" in said
+
+
+def test_a_registry_that_is_down(fail: Fails, cluster: Cluster) -> None:
+    (port,) = free_ports(1)
+    registry = f"http://127.0.0.1:{port}"
+    with connect(f"kafka://{cluster.bootstrap}") as hub:
+        hub.create_topic("mistaken-order", TopicConfig(partitions=4))
+        hub.append([(TopicPartition("mistaken-order", 0), records([b"\0\0\0\0\1x"]))])
+        for said in fail(hub.url, [(*command, "--registry", registry) for command in COMMANDS]):
+            assert registry in said
+
+
+def test_replicas_that_are_not_there(fail: Fails, brokers: None) -> None:
+    new = NewTopic(
+        "mistaken-order",
+        num_partitions=1,
+        replica_assignment=[[1, 2]],
+        config={"min.insync.replicas": "2"},
+    )
+    with Cluster(3) as cluster:
+        hub = f"kafka://{cluster.bootstrap}"
+        admin = AdminClient({"bootstrap.servers": cluster.bootstrap, "log_level": 0})
+        admin.create_topics([new])["mistaken-order"].result(30)
+        assert main([*PRODUCE, "--hub", hub]) == 0
+
+        def in_sync() -> list[int]:
+            found = admin.list_topics(timeout=30).topics["mistaken-order"]
+            return list(found.partitions[0].isrs)
+
+        cluster.kill(2)
+        eventually(lambda: in_sync() == [1], "one replica is left")
+        (said,) = fail(hub, [PRODUCE])
+        assert "mistaken-order[0]" in said
+        assert "1 of 2 replicas" in said
+        assert "min.insync.replicas" in said

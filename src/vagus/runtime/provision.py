@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -96,7 +97,7 @@ def _command(hub: Hub, name: str, config: TopicConfig) -> str:
         parts.append(f"--retention {config.retention_s * 1000:.0f}ms")
     if config.retention_bytes is not None:
         parts.append(f"--retention-bytes {config.retention_bytes}")
-    return " ".join([*parts, f"--hub {hub.url}"])
+    return " ".join([*parts, f"--hub {shlex.quote(hub.url)}"])
 
 
 def _known(sub: SubTopology, counts: Mapping[str, int]) -> bool:

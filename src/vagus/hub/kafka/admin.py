@@ -8,12 +8,12 @@ from contextlib import suppress
 from itertools import chain, count
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from confluent_kafka import KafkaException, admin
+from confluent_kafka import KafkaException, TopicCollection, admin
 from confluent_kafka import TopicPartition as Place
 
-from vagus.errors import HubError, HubUnavailable, UnknownTopic
+from vagus.errors import HubError, HubUnavailable, TopicExists, UnknownTopic
 from vagus.hub.contract import PartitionInfo, TopicConfig, TopicInfo
-from vagus.hub.kafka import errors
+from vagus.hub.kafka import certificate, errors
 from vagus.hub.records import TopicPartition
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ PATIENCE_S = 9.0
 _KAFKAS_OWN = frozenset({"__consumer_offsets", "__transaction_state", "__share_group_state"})
 _FOR_EVER = "-1"
 _ANY_TIME = str(2**63 - 1)
+_TXN_OFFSET_COMMIT_MIN = 3  # the first that takes the group's metadata, of Kafka 2.5
 _FUTURE = "message.timestamp.after.max.ms"
 
 
@@ -48,13 +49,27 @@ class Admin:
         self.client: AdminClient = clients.admin()
         self._settings = settings
         self._worries = clients.worries
+        self._able = clients.able
         self._lock = threading.Lock()
         self._counts: dict[str, int] = {}  # partitions of topics, as last heard
         self._young: dict[str, float] = {}  # topics made of late, and how long to insist on them
 
     def check(self) -> None:
-        """Wait for an answer. Raises HubUnavailable with the reason, within PATIENCE_S."""
+        """Wait for an answer. Raises HubUnavailable with the reason, within PATIENCE_S.
+
+        A broker that is too old is refused before it does anything: it would not fence a worker
+        that was replaced.
+        """
         self._metadata()
+        for address, requests in self._able.items():
+            if requests.get("TxnOffsetCommit", -1) < _TXN_OFFSET_COMMIT_MIN:
+                raise errors.too_old(
+                    f"{address} can't commit a group's positions safely", self.where
+                )
+
+    def has(self, request: str) -> bool:
+        """Whether the brokers take a kind of request, as far as is known of them."""
+        return all(request in requests for requests in self._able.values())
 
     def _metadata(self) -> Any:
         deadline = time.monotonic() + PATIENCE_S - 3
@@ -66,9 +81,13 @@ class Admin:
                 hopeless = self._worries.hopeless
                 if hopeless is not None or time.monotonic() > deadline:
                     told = hopeless or self._worries.last or errors.reason(error)
-                    raise errors.unavailable(told, self.where) from None
+                    refused = certificate.fault(
+                        told.str() or "", self._settings.properties, self.where
+                    )
+                    raise (refused or errors.unavailable(told, self.where)) from None
                 time.sleep(0.1)
                 continue
+            self.client.poll(0)
             self._worries.forget()
             with self._lock:
                 self._counts = {
@@ -97,8 +116,20 @@ class Admin:
             time.sleep(0.05)  # the broker that was asked has not heard of it yet
             found = self.topics()
         if topic not in found:
+            self._check_seen(topic)
             raise UnknownTopic(topic, found, hub=self.where)
         return found[topic]
+
+    def _check_seen(self, topic: str) -> None:
+        """Raises HubError for a topic that is left out of the list because of who asks."""
+        wanted = TopicCollection([topic])
+        try:
+            self.client.describe_topics(wanted, request_timeout=PATIENCE_S)[topic].result(
+                PATIENCE_S
+            )
+        except KafkaException as error:
+            if errors.reason(error).name() == "TOPIC_AUTHORIZATION_FAILED":
+                raise errors.wrap(error, self.where, topic) from None
 
     def require(self, partitions: Iterable[TopicPartition]) -> None:
         """Raises UnknownTopic for a topic or partition that isn't there."""
@@ -108,17 +139,34 @@ class Admin:
             names = [f"{topic}[{each}]" for each in range(self.count(topic))]
             raise UnknownTopic(f"{topic}[{number}]", names, hub=self.where)
 
+    def lack_of_replicas(self, partition: TopicPartition) -> HubUnavailable | None:
+        """The error to raise if a partition has too few replicas in sync to be written to."""
+        wanted = int(self.settings(partition.topic).get("min.insync.replicas") or 1)
+        found = self._metadata().topics[partition.topic].partitions[partition.partition]
+        if len(found.isrs) >= wanted:
+            return None
+        return HubUnavailable(
+            f"nothing can be written: {len(found.isrs)} of {len(found.replicas)} replicas are in "
+            f"sync, and min.insync.replicas asks for {wanted}",
+            where=f"{partition.topic}[{partition.partition}], {self.where}",
+            hint="start the brokers that are down, or lower min.insync.replicas of the topic",
+        )
+
     def create(self, name: str, config: TopicConfig) -> None:
         """Make a topic, and wait until it can be used."""
         settings = {**_settings_of(config), _FUTURE: _ANY_TIME, **self._settings.topic}
-        self._young[name] = time.monotonic() + PATIENCE_S
-        try:
-            self._create(name, config.partitions, settings)
-        except HubError as error:
-            if _FUTURE not in error.message:  # brokers before 3.6 have no such setting
-                raise
-            del settings[_FUTURE]
-            self._create(name, config.partitions, settings)
+        deadline = self._young[name] = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                self._create(name, config.partitions, settings)
+                break
+            except TopicExists:  # one that was deleted may be at it still, with older brokers
+                if time.monotonic() > deadline or name in self.topics():
+                    raise
+                time.sleep(0.05)
+            except HubError as error:
+                if settings.pop(_FUTURE, None) is None or _FUTURE not in error.message:
+                    raise  # else the brokers are older than 3.6: they have no such setting
         self._await(
             lambda found: (
                 name in found.topics
@@ -258,6 +306,7 @@ class Admin:
         hear of them later than others.
         """
         deadline = time.monotonic() + PATIENCE_S
+        self.client.poll(0)  # it is to keep nothing of what it has to say
         while True:
             try:
                 return request().result(PATIENCE_S + 2)

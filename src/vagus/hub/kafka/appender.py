@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 TIMEOUT_S = 60.0
 """How long the client tries to deliver a record."""
 
+PATIENCE_S = 7.0
+"""How long to wait for the first one that is delivered, before asking what is in its way."""
+
 
 class Appender:
     """Appends, and hears from a thread of its own what became of it."""
@@ -32,6 +35,7 @@ class Appender:
         self._producer: Producer | None = None
         self._thread: threading.Thread | None = None
         self._closing = False
+        self._delivered = False
 
     def append(self, batches: Sequence[tuple[TopicPartition, Records]], acks: Acks) -> list[int]:
         """Append; the offset of each batch's first record."""
@@ -43,6 +47,8 @@ class Appender:
         if acks == "none":
             return [-1] * len(batches)
         for (partition, _), report in zip(batches, reports, strict=True):
+            if not self._delivered and not report.done.wait(PATIENCE_S):
+                self._give_up_if_hopeless(producer, partition)
             if not report.done.wait(TIMEOUT_S + 10):
                 raise HubUnavailable(
                     f"no answer from Kafka within {TIMEOUT_S:.0f} s", where=self._admin.where
@@ -52,7 +58,20 @@ class Appender:
                     limit = int(self._admin.settings(partition.topic)["max.message.bytes"])
                     raise errors.too_large(partition.topic, limit)
                 raise errors.translate(report.error, self._admin.where, partition.topic)
+            self._delivered = True
         return [report.first for report in reports]
+
+    def _give_up_if_hopeless(self, producer: Producer, partition: TopicPartition) -> None:
+        """Raise HubUnavailable if there are too few replicas in sync.
+
+        Where nothing was ever delivered, that is more likely a mistake than a passing fault.
+        """
+        lack = self._admin.lack_of_replicas(partition)
+        if lack is not None:
+            with self._lock:
+                self._producer = None
+            producer.purge()
+            raise lack
 
     def close(self) -> None:
         """Deliver what was not waited for."""
@@ -77,7 +96,7 @@ class Appender:
             return self._producer
 
     def _hear(self, producer: Producer) -> None:
-        while not self._closing:
+        while producer is self._producer and not self._closing:
             producer.poll(0.2)
 
 

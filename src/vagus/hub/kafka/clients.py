@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ log.addHandler(logging.NullHandler())
 
 _TELL_EVERY_S = 60.0
 _EVENT_BYTES_MAX = 1_000_000  # unless message.max.bytes says otherwise
+_TOLD = re.compile(r"(?:\w+://)?(?P<address>\S+)/\w+: +(?P<text>.*)$")
+_REQUEST = re.compile(r"ApiKey (?P<name>\S+) \(\d+\) Versions \d+\.\.(?P<newest>\d+)$")
 _DEFAULTS = {
     "client.id": "vagus",
     "reconnect.backoff.ms": "50",
@@ -38,15 +41,21 @@ _DEFAULTS = {
 
 
 class Clients:
-    """Makes clients of one cluster."""
+    """Makes clients of one cluster.
+
+    `able` says of brokers, by address, which requests they take, and the newest form of each.
+    """
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
+        self.able: dict[str, dict[str, int]] = {}
         self.worries = Worries(settings.where)
 
     def admin(self) -> AdminClient:
-        """For topics and groups."""
-        made: AdminClient = self._make(AdminClient, {})
+        """For topics and groups. What it logs tells what brokers are able to do."""
+        debug = self._settings.properties.get("debug")
+        heard = {"debug": f"{debug},feature" if debug else "feature"}
+        made: AdminClient = self._make(AdminClient, {}, heard)
         return made
 
     def producer(self, own: Mapping[str, object]) -> Producer:
@@ -117,7 +126,7 @@ class Clients:
             **self._settings.properties,
             **(fixed or {}),
             "error_cb": self.worries,
-            "logger": _Whisper(),
+            "logger": _Whisper(self.able),
         }
         try:
             return kind(settings)
@@ -155,8 +164,25 @@ class Worries:
 
 
 class _Whisper:
-    """Takes librdkafka's log: what matters of it comes as errors, too."""
+    """Takes librdkafka's log: what matters of it comes as errors, too.
+
+    But what a broker is able to do is told nowhere else. Of an old one the client asks less without
+    a word: it leaves out the group's metadata, on which exactly once hangs, or waits for ever.
+    """
+
+    def __init__(self, able: dict[str, dict[str, int]]) -> None:
+        self._able = able
+        self._hearing: dict[str, dict[str, int]] = {}
 
     def log(self, level: int, text: str, *values: object) -> None:
         """A line."""
-        log.debug(text, *values)
+        told = _TOLD.search(str(values[-1])) if values and values[0] == "APIVERSION" else None
+        if told is None:
+            log.debug(text, *values)
+            return
+        address = told["address"]
+        request = _REQUEST.match(told["text"])
+        if request is not None:
+            self._hearing.setdefault(address, {})[request["name"]] = int(request["newest"])
+        elif address in self._hearing:  # the list is over
+            self._able[address] = self._hearing.pop(address)

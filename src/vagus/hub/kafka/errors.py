@@ -162,20 +162,26 @@ def unavailable(error: KafkaError, where: str) -> HubUnavailable:
         return HubUnavailable(
             f"no secure connection: {text}",
             where=where,
-            hint="check security.protocol, ssl.ca.location and the broker's certificate",
+            hint="check security.protocol, ssl.ca.location, the broker's certificate, and yours "
+            "(ssl.certificate.location) if it asks for one",
         )
     if name in TOO_OLD:
-        return HubUnavailable(
-            f"the broker is too old: {text}",
-            where=where,
-            hint="Vagus needs Apache Kafka 2.5 or newer, or what speaks its protocol",
-        )
+        return too_old(text, where)
     return HubUnavailable(
         f"no answer from Kafka: {text}",
         where=where,
         hint=_HINTS.get(name)
         or "is it running there, does this machine reach it, and is security.protocol "
         "what it expects?",
+    )
+
+
+def too_old(what: str, where: str) -> HubUnavailable:
+    """A broker that can't do what is needed."""
+    return HubUnavailable(
+        f"the broker is too old: {what}",
+        where=where,
+        hint="Vagus needs Apache Kafka 2.5 or newer, or what speaks its protocol",
     )
 
 

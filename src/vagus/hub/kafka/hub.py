@@ -46,9 +46,10 @@ class KafkaHub(Hub):
         self.clients = Clients(settings)
         self.admin = Admin(self.clients, settings)
         self.groups_ = Groups(self.admin)
-        self.modern_groups = settings.properties.get("group.protocol", "consumer") == "consumer"
         self._appender = Appender(self.clients, self.admin)
         self.admin.check()
+        wanted = settings.properties.get("group.protocol", "consumer")
+        self.modern_groups = wanted == "consumer" and self.admin.has("ConsumerGroupHeartbeat")
         _open_hubs.add(self)
 
     @property

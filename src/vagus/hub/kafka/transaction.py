@@ -76,7 +76,7 @@ class Writer:
             self.fenced = self.broken = True
             return self.replaced(error)
         self.broken = self.broken or error.fatal()
-        return errors.lost(error, self._hub.url)
+        return errors.lost(error, f"writer {self.id!r}, {self._hub.url}")
 
     def replaced(self, error: KafkaError) -> Fenced:
         """What to raise when another one has taken over."""
