@@ -94,7 +94,9 @@ class Background:
             self._last_beat = now
             self._next_beat = now + min(map(_beat_every_s, members))
             ids = [member.id for member in members]
-            hub.committer.submit(lambda db: groups.touch(db, ids, now), sync=False)
+            hub.committer.submit(
+                lambda db: groups.touch(db, ids, now), sync=False, touches=frozenset()
+            )
         with hub.storage.reading() as db:
             silent = groups.expired(db, now)
         if silent:

@@ -15,10 +15,11 @@ from vagus.errors import HubError, VagusError
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
+    from collections.abc import Callable, Set
 
     from vagus.hub.local.signal import Signal
     from vagus.hub.local.storage import Storage
+    from vagus.hub.records import TopicPartition
 
 T = TypeVar("T")
 
@@ -35,15 +36,21 @@ class _Work(Generic[T]):
     transaction, with the others' work in it, as it was.
     """
 
-    __slots__ = ("done", "error", "nbytes", "result", "sync", "waited", "write")
+    __slots__ = ("done", "error", "nbytes", "result", "sync", "touches", "waited", "write")
 
     def __init__(
-        self, write: Callable[[sqlite3.Connection], T], sync: bool, waited: bool, nbytes: int
+        self,
+        write: Callable[[sqlite3.Connection], T],
+        sync: bool,
+        waited: bool,
+        nbytes: int,
+        touches: Set[TopicPartition] | None,
     ) -> None:
         self.write = write
         self.sync = sync
         self.waited = waited
         self.nbytes = nbytes
+        self.touches = touches
         self.done = False
         self.error: BaseException | None = None
         self.result: T | None = None
@@ -66,9 +73,14 @@ class Committer:
         *,
         sync: bool = True,
         nbytes: int = 0,
+        touches: Set[TopicPartition] | None = None,
     ) -> T:
-        """Run `write` in a transaction, return when it is committed."""
-        work = _Work(write, sync, True, nbytes)
+        """Run `write` in a transaction, return when it is committed.
+
+        It appends to the partitions that it `touches` (which `write` may add to), and does nothing
+        else that somebody waits for; with None, everybody is to look.
+        """
+        work = _Work(write, sync, True, nbytes, touches)
         self._enqueue(work)
         with self._storage.write_lock:
             if not work.done:
@@ -77,9 +89,14 @@ class Committer:
             raise work.error
         return work.result  # type: ignore[return-value]
 
-    def post(self, write: Callable[[sqlite3.Connection], object], nbytes: int) -> None:
+    def post(
+        self,
+        write: Callable[[sqlite3.Connection], object],
+        nbytes: int,
+        touches: Set[TopicPartition],
+    ) -> None:
         """Have `write` run in a transaction before long; failures are logged."""
-        self._enqueue(_Work(write, False, False, nbytes))
+        self._enqueue(_Work(write, False, False, nbytes, touches))
         if self._queued_bytes > QUEUED_BYTES_MAX:
             self.flush()
 
@@ -130,4 +147,14 @@ class Committer:
                     _log.warning("an append with acks='none' was lost: %s", work.error)
         if committed:
             self.unchecked_bytes += sum(work.nbytes for work in group)
-            self._signal.notify()
+            self._notify(group)
+
+    def _notify(self, group: list[_Work[object]]) -> None:
+        touched: set[TopicPartition] = set()
+        for work in group:
+            if work.touches is None:
+                self._signal.notify()
+                return
+            touched |= work.touches
+        if touched:
+            self._signal.notify(touched)

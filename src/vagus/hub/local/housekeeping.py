@@ -113,7 +113,7 @@ class Housekeeper:
             raise Stopped
         if self._hub.clock() > self._lease_until - LEASE_S / 2 and not self._take_lease():
             raise Stopped
-        self._hub.committer.submit(write, sync=False, nbytes=_STEP_BYTES // 8)
+        self._hub.committer.submit(write, sync=False, nbytes=_STEP_BYTES // 8, touches=frozenset())
 
     def _take_lease(self) -> bool:
         now = self._hub.clock()
@@ -132,7 +132,7 @@ class Housekeeper:
             )
             return changed.rowcount > 0
 
-        taken = self._hub.committer.submit(take, sync=False)
+        taken = self._hub.committer.submit(take, sync=False, touches=frozenset())
         if taken:
             self._lease_until = now + LEASE_S
         return taken
@@ -141,6 +141,7 @@ class Housekeeper:
         self._hub.committer.submit(
             lambda db: db.execute("DELETE FROM lease WHERE holder = ?", (self._holder,)),
             sync=False,
+            touches=frozenset(),
         )
 
     def _run(self, *, thorough: bool) -> None:

@@ -150,15 +150,16 @@ class LocalHub(Hub):
     ) -> list[int]:
         self.check_usable()
         encoded, nbytes = log.encode(batches)
+        touches = {partition for partition, _ in encoded}
         written_at = self.now_ms()
 
         def write(db: sqlite3.Connection) -> list[int]:
             return log.append(db, encoded, written_at)
 
         if acks != "none":
-            return self.committer.submit(write, sync=acks == "all", nbytes=nbytes)
-        self._read(lambda db: [topics.place(db, partition) for partition, _ in encoded])
-        self.committer.post(write, nbytes)
+            return self.committer.submit(write, sync=acks == "all", nbytes=nbytes, touches=touches)
+        self._read(lambda db: [topics.place(db, partition) for partition in touches])
+        self.committer.post(write, nbytes, touches)
         if self._background is None:
             self.committer.flush()
         else:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from vagus.hub.contract import MemberOptions, Transaction
     from vagus.hub.local.hub import LocalHub
-    from vagus.hub.records import TopicPartition
+    from vagus.hub.records import FetchedRecords, TopicPartition
 
 POLL_INTERVAL_MAX_S = 300.0
 """A member that calls nothing for so long is taken to hang: its heartbeats stop."""
@@ -77,7 +77,7 @@ class LocalMember(LocalReader, Member):
             self._guard(db, moved)
             groups.store_positions(db, self.group, moved)
 
-        self._hub.committer.submit(write)
+        self._hub.committer.submit(write, touches=frozenset())
 
     def begin(self) -> Transaction:
         self._check_open()
@@ -109,16 +109,26 @@ class LocalMember(LocalReader, Member):
             raise groups.fenced(self.group, self.id)
         groups.check_owner(db, self.group, self.id, moved)
 
-    def _prepare(self) -> None:
-        """Hear of the group's changes: let go of what was revoked, take what was assigned."""
+    def _look(self, max_records: int, max_bytes: int) -> list[FetchedRecords]:
         self._contact()
         self._beat()
         with self._hub.storage.reading() as db:
             generation, epoch = groups.state(db, self.group, self.id)
             if epoch == self._epoch:
-                return
-            kept, lost, free = groups.holdings(db, self.group, self.id)
+                return self._fetch(db, max_records, max_bytes)
+            holdings = groups.holdings(db, self.group, self.id)
         self._generation = generation
+        self._regroup(epoch, *holdings)
+        return super()._look(max_records, max_bytes)
+
+    def _regroup(
+        self,
+        epoch: int,
+        kept: set[TopicPartition],
+        lost: set[TopicPartition],
+        free: set[TopicPartition],
+    ) -> None:
+        """Hear of the group's changes: let go of what was revoked, take what was assigned."""
         # What is neither kept nor lost belongs to a topic that has been deleted.
         gone = set(self._positions) - kept
         if gone:

@@ -43,13 +43,15 @@ class LocalReader(Reader):
         while True:
             self._check_open()
             token = self._hub.signal.token()
-            self._prepare()
-            got = self._fetch(max_records, max_bytes)
+            got = self._look(max_records, max_bytes)
             left = deadline - time.monotonic()
             if got or self._woken or left <= 0 or not self._hub.waits:
                 self._woken = False
                 return got
-            self._hub.signal.wait(token, min(left, 60.0), lambda: self._woken or self._closed)
+            wanted = self._positions.keys() - self._paused
+            self._hub.signal.wait(
+                token, min(left, 60.0), wanted, lambda: self._woken or self._closed
+            )
 
     def positions(self) -> dict[TopicPartition, int]:
         return dict(self._positions)
@@ -79,14 +81,18 @@ class LocalReader(Reader):
         self._begun.clear()
         self._hub.signal.notify()
 
-    def _prepare(self) -> None:
-        """What is to be done before each look for records."""
+    def _look(self, max_records: int, max_bytes: int) -> list[FetchedRecords]:
+        """What there is now."""
+        with self._hub.storage.reading() as db:
+            return self._fetch(db, max_records, max_bytes)
 
     def _check_open(self) -> None:
         self._hub.check_usable()
         rules.check_reading(self._hub.url, closed=self._closed)
 
-    def _fetch(self, max_records: int, max_bytes: int) -> list[FetchedRecords]:
+    def _fetch(
+        self, db: sqlite3.Connection, max_records: int, max_bytes: int
+    ) -> list[FetchedRecords]:
         order = deque(tp for tp in self._positions if tp not in self._paused)
         if not order:
             return []
@@ -94,23 +100,22 @@ class LocalReader(Reader):
         self._turn += 1
         got: list[FetchedRecords] = []
         moved: dict[TopicPartition, int] = {}
-        with self._hub.storage.reading() as db:
-            ready: deque[tuple[TopicPartition, topics.Place]] = deque()
-            for partition in order:
-                place = topics.place(db, partition)
-                self._ends[partition] = place.end
-                self._check_range(partition, place)
-                if self._positions[partition] < place.end:
-                    ready.append((partition, place))
-            while ready and max_records > 0 and max_bytes > 0:
-                # What is left is shared out evenly, so that no partition starves another.
-                share = -(-max_records // len(ready)), -(-max_bytes // len(ready))
-                partition, place = ready.popleft()
-                parts, size, moved[partition] = self._take(db, partition, place, *share)
-                if parts:
-                    got.append(FetchedRecords.joined(parts))
-                    max_records -= len(got[-1])
-                    max_bytes -= size
+        ready: deque[tuple[TopicPartition, topics.Place]] = deque()
+        for partition in order:
+            place = topics.place(db, partition)
+            self._ends[partition] = place.end
+            self._check_range(partition, place)
+            if self._positions[partition] < place.end:
+                ready.append((partition, place))
+        while ready and max_records > 0 and max_bytes > 0:
+            # What is left is shared out evenly, so that no partition starves another.
+            share = -(-max_records // len(ready)), -(-max_bytes // len(ready))
+            partition, place = ready.popleft()
+            parts, size, moved[partition] = self._take(db, partition, place, *share)
+            if parts:
+                got.append(FetchedRecords.joined(parts))
+                max_records -= len(got[-1])
+                max_bytes -= size
         self._positions.update(moved)
         return got
 

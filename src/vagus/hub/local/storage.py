@@ -25,6 +25,7 @@ APPLICATION_ID = 0x56414755  # "VAGU"
 SCHEMA_VERSION = 1
 PAGE_BYTES = 16_384
 LOCKED_TIMEOUT_S = 30.0
+_LOOK_TIMEOUT_S = 0.002  # for the writer to be free
 MEMORY = ":memory:"
 
 _SCHEMA = """
@@ -270,6 +271,21 @@ class Storage:
                 if not _is_busy(error) or time.monotonic() > deadline:
                     raise
             time.sleep(random.uniform(0.0002, 0.001))
+
+    def version(self) -> int | None:
+        """A number that another process' commits change, and this one's don't.
+
+        None while this process writes: ask again.
+        """
+        if not self.write_lock.acquire(timeout=_LOOK_TIMEOUT_S):
+            return None
+        try:
+            with self.translated():
+                # Asked on the writer, whose own commits don't count.
+                version: int = self.writer.execute("PRAGMA data_version").fetchone()[0]
+                return version
+        finally:
+            self.write_lock.release()
 
     def wal_bytes(self) -> int:
         """Size of the write-ahead log's file."""

@@ -66,18 +66,20 @@ class LocalTransaction(Transaction):
         self.open = False
         self._outputs, self._located = [], []
         written_at = self._hub.now_ms()
+        touches = {partition for partition, _ in outputs}
 
         def write(db: sqlite3.Connection) -> None:
             self._guard(db, moved)
             firsts = log.append(db, outputs, written_at)
             if then is not None:
-                places = _places(outputs, firsts, located)
-                log.append(db, log.encode(then(places))[0], written_at)
+                more = log.encode(then(_places(outputs, firsts, located)))[0]
+                touches.update(partition for partition, _ in more)
+                log.append(db, more, written_at)
             if moved and self._store is not None:
                 self._store(db, moved)
 
         if then is None:
-            self._hub.committer.submit(write, nbytes=self._nbytes)
+            self._hub.committer.submit(write, nbytes=self._nbytes, touches=touches)
             return
         failures: list[Exception] = []
 
@@ -92,7 +94,7 @@ class LocalTransaction(Transaction):
                 failures.append(error)
             db.execute("RELEASE outputs")
 
-        self._hub.committer.submit(write_or_undo, nbytes=self._nbytes)
+        self._hub.committer.submit(write_or_undo, nbytes=self._nbytes, touches=touches)
         if failures:
             raise failures[0]
 
