@@ -41,6 +41,7 @@ BENCHMARKS = [
     Benchmark("views.rebuild", "fill.fleet"),
     Benchmark("services.commands", events_max=100_000),
     Benchmark("services.latency", events_max=10_000),
+    Benchmark("gateway.commands", events_max=20_000),
 ]
 
 

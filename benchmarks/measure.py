@@ -83,9 +83,12 @@ def result(
     )
 
 
-def peak_memory_mb() -> float:
-    """The most memory that this process has had so far, in units of 1,000,000 bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak_memory_mb(whose: int = resource.RUSAGE_SELF) -> float:
+    """The most memory that a process has had so far, in units of 1,000,000 bytes.
+
+    It is this one, or with RUSAGE_CHILDREN the largest of those that it has seen end.
+    """
+    peak = resource.getrusage(whose).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 
 

@@ -43,6 +43,10 @@ def _benchmark(name: str) -> Callable[[Path, int], Result]:
             "services.commands": services.commands,
             "services.latency": services.latency,
         }[name]
+    if name == "gateway.commands":
+        from benchmarks import gateway
+
+        return gateway.commands
     if name == "views.rebuild":
         from benchmarks import views
 

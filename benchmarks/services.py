@@ -15,9 +15,8 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
-
 import vagus as vg
+from benchmarks.bank import Balance, Deposit, Deposited, bank
 from benchmarks.measure import Result, Span, result, settle
 from vagus.hub import TopicPartition
 from vagus.runtime.runner import Runner
@@ -30,47 +29,6 @@ if TYPE_CHECKING:
 CALLERS = 100
 _ACCOUNTS = 1_000
 _ONE = 1_000  # commands of a single caller, at the most: each waits for the disk
-
-
-class Deposit(vg.Command):
-    account: str
-    cents: int
-
-
-class Deposited(vg.Event):
-    account: str
-    cents: int
-
-
-class Balance(vg.Row):
-    account: str
-    cents: int
-
-
-class Account(BaseModel):
-    cents: int = 0
-
-
-def _decide(command: Deposit, account: Account) -> Iterator[Deposited]:
-    if command.cents <= 0:
-        raise vg.Refused("not-positive")
-    yield Deposited(account=command.account, cents=command.cents)
-
-
-def _evolve(account: Account, event: Deposited) -> Account:
-    return Account(cents=account.cents + event.cents)
-
-
-def _bank() -> vg.Service:
-    service = vg.Service("bank")
-    service.aggregate(
-        "account",
-        key="account",
-        commands=Deposit,
-        events=Deposited,
-        decider=vg.Decider(initial=Account, decide=_decide, evolve=_evolve),
-    )
-    return service
 
 
 @contextmanager
@@ -93,7 +51,7 @@ def commands(path: Path, count: int) -> Result:
     one = max(1, min(_ONE, count // 10))
     alone = Span()
     span = Span()
-    with vg.connect(str(path)) as hub, _at_work(_bank(), hub) as client:
+    with vg.connect(str(path)) as hub, _at_work(bank(), hub) as client:
 
         async def caller(number: int, times: int) -> None:
             for turn in range(times):
@@ -132,7 +90,7 @@ def latency(path: Path, count: int) -> Result:
     times = max(2, min(_ONE, count // 10))
     took_ms: list[float] = []
     seen_ms: list[float] = []
-    service = _bank()
+    service = bank()
 
     @service.view("balances", Balance, key="account", of=service.aggregates["account"].events)
     def balances(event: Deposited, rows: Any) -> None:

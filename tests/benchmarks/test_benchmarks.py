@@ -38,6 +38,7 @@ def test_each_benchmark_prints_one_line(lines: dict[str, dict[str, Any]]) -> Non
         "views.rebuild",
         "services.commands",
         "services.latency",
+        "gateway.commands",
     ]
 
 
@@ -54,6 +55,11 @@ def test_latency_is_told_within_and_between_processes(lines: dict[str, dict[str,
     line = lines["hub.latency"]
     assert 0 < line["p50_ms"] <= line["p99_ms"]
     assert 0 < line["p50_between_processes_ms"] <= line["p99_between_processes_ms"]
+
+
+def test_the_time_of_commands_over_http_is_told(lines: dict[str, dict[str, Any]]) -> None:
+    line = lines["gateway.commands"]
+    assert 0 < line["p50_ms"] <= line["p99_ms"]
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones(tmp_path: Path) -> None:

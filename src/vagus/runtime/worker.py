@@ -24,6 +24,7 @@ from vagus.hub.personkeys import PersonKeys
 from vagus.runtime.batch import Batch, Origins, Retry, Stopped
 from vagus.runtime.deadletters import VIEW_STEP, dead_letter_topic, to_records
 from vagus.runtime.frame import SEQ
+from vagus.runtime.garbage import uncollected
 from vagus.runtime.intake import Intake, Rank, Replay, TaskInput, by_time
 from vagus.runtime.metrics import Metrics
 from vagus.runtime.pending import LocatedAnswer, Pending, Turn
@@ -188,6 +189,12 @@ class Worker:
         self._seams.at("read")
         for replica in self._replicas.values():
             replica.refresh()
+        with uncollected(sum(map(len, reads))):
+            busy = self._work(reads)
+        return busy or bool(reads)
+
+    def _work(self, reads: list[FetchedRecords]) -> bool:
+        """The turn for what was read; whether there was anything to process."""
         for read in reads:
             self._take_in(read)
         ends, positions = self._member.ends(), self._member.positions()
@@ -203,7 +210,7 @@ class Worker:
         if self._is_due():
             self.commit()
         self._throttle()
-        return turn.busy or bool(reads)
+        return turn.busy
 
     def _take_in(self, read: FetchedRecords) -> None:
         for running in self._running.values():

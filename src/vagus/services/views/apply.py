@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vagus.runtime.frame import KEY, SEQ, TOMBSTONE
+from vagus.runtime.garbage import uncollected
 from vagus.services.views.declare import Deleted
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ __all__ = ["Applied", "Apply"]
 
 
 _CHUNK = 4_096
-_MANY = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +74,7 @@ class Apply:
         # Few at a time: objects that live shortly cost little.
         for begin in range(start, stop, _CHUNK):
             end = min(begin + _CHUNK, stop)
-            with _uncollected(end - begin):
+            with uncollected(end - begin):
                 parts = _between(frames, begin, end)
                 events = _events(parts, self._readers, self._keys, range(begin, end))
                 done = self._events(events, begin, end)
@@ -176,23 +174,6 @@ class _NotAnEvent(Exception):
 @dataclass(frozen=True, slots=True)
 class _Unfit:
     reason: Exception
-
-
-@contextmanager
-def _uncollected(count: int) -> Iterator[None]:
-    """Keep Python from looking for cycles while many objects are made that have none.
-
-    It would look all the time, and take nearly half of the time; the next look comes some
-    milliseconds later instead.
-    """
-    if count < _MANY or not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def _between(frames: Mapping[str, pl.DataFrame], start: int, stop: int) -> dict[str, pl.DataFrame]:
