@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from os import urandom
 from typing import Self
 from uuid import uuid4
 
 __all__ = ["Metadata"]
+
+_ENDS = 1 << 48  # as many last parts a UUID may have
 
 _NAMES = {
     "ce_id": "event_id",
@@ -60,23 +61,35 @@ class Metadata:
 
         None where the cause says nothing of itself. Like `caused`, for many at once.
         """
-        noise = urandom(16 * len(causes)).hex().encode()
+        # UUIDs that differ in their ends, which for one batch are drawn together.
+        head, _, drawn = str(uuid4()).encode().rpartition(b"-")
+        first = int(drawn, 16)
         found: list[tuple[tuple[str, bytes], ...]] = []
         for row, cause in enumerate(causes):
-            said = {name: value for name, value in cause if name in _NAMES}
-            if not said:
+            cause_id = correlation = traceparent = None
+            silent = True
+            for name, value in cause:
+                if name == "ce_id":
+                    cause_id = value
+                elif name == "ce_correlationid":
+                    correlation = value
+                elif name == "traceparent":
+                    traceparent = value
+                elif name != "ce_causationid":
+                    continue
+                silent = False
+            if silent:
                 found.append(())
                 continue
-            drawn = noise[32 * row : 32 * row + 32]
-            cause_id = said.get("ce_id")
-            correlation = said.get("ce_correlationid", cause_id)
-            headers = [("ce_id", _as_uuid(drawn))]
+            headers = [("ce_id", b"%s-%012x" % (head, (first + row) % _ENDS))]
+            if correlation is None:
+                correlation = cause_id
             if correlation is not None:
                 headers.append(("ce_correlationid", correlation))
             if cause_id is not None:
                 headers.append(("ce_causationid", cause_id))
-            if "traceparent" in said:
-                headers.append(("traceparent", said["traceparent"]))
+            if traceparent is not None:
+                headers.append(("traceparent", traceparent))
             found.append(tuple(headers))
         return found
 
@@ -97,11 +110,3 @@ class Metadata:
             if name in _NAMES and value is not None
         }
         return cls(**found)
-
-
-def _as_uuid(drawn: bytes) -> bytes:
-    """A random UUID, of version 4, as text."""
-    variant = b"89ab"[drawn[16] & 3 : (drawn[16] & 3) + 1]
-    return b"-".join(
-        (drawn[:8], drawn[8:12], b"4" + drawn[13:16], variant + drawn[17:20], drawn[20:])
-    )

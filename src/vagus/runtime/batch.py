@@ -111,10 +111,14 @@ class Origins:
     def headers(self, seqs: NDArray[np.integer[Any]]) -> list[tuple[tuple[str, bytes], ...]]:
         """The headers of these records."""
         columns = [read.headers for read in self._reads]
+        rows = self._row_of[seqs].tolist()
+        if len(columns) == 1:
+            whole = columns[0]
+            return [()] * len(rows) if whole is None else list(map(whole.__getitem__, rows))
         found = []
-        for seq in seqs.tolist():
-            column = columns[self._read_of[seq]]
-            found.append(column[self._row_of[seq]] if column is not None else ())
+        for place, row in zip(self._read_of[seqs].tolist(), rows, strict=True):
+            column = columns[place]
+            found.append(column[row] if column is not None else ())
         return found
 
     def heads(self, seq: int) -> dict[TopicPartition, int]:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from vagus.runtime.batch import Batch
     from vagus.runtime.store import Store
     from vagus.services.aggregate import AggregateType
+    from vagus.services.writer import Headers
 
 __all__ = ["Deciding"]
 
@@ -140,25 +141,20 @@ class Deciding:
     def _asked(self, frame: pl.DataFrame, batch: Batch) -> list[_Asked]:
         commands = self._reader.from_frame(frame)
         keys = frame[KEY].to_list()
-        envelopes = [_NOTHING] * len(keys)
-        errors: dict[int, BaseException] = {}
+        said: Sequence[Headers] = [()] * len(keys)
         if batch.origins.has_headers:
-            for row, headers in enumerate(batch.origins.headers(frame[SEQ].to_numpy())):
-                try:
-                    envelopes[row] = Envelope.from_headers(headers)
-                except ValueError as error:
-                    errors[row] = error
-        asked = [
-            _Asked(row, key, command, envelope)
-            for row, (key, command, envelope) in enumerate(
-                zip(keys, commands, envelopes, strict=True)
-            )
-        ]
-        for one in asked:
-            if (own := self._of.key_of(one.command)) != one.key:
-                errors[one.row] = EncodeError(f"expected the key {own!r}, got {one.key!r}")
-        for row, problem in errors.items():
-            asked[row].error, asked[row].unsound = problem, True
+            said = batch.origins.headers(frame[SEQ].to_numpy())
+        key_of, asked = self._of.key_of, []
+        for row, (key, command, headers) in enumerate(zip(keys, commands, said, strict=True)):
+            one = _Asked(row, key, command, _NOTHING)
+            asked.append(one)
+            try:
+                if headers:
+                    one.envelope = Envelope.from_headers(headers)
+                if (own := key_of(command)) != key:
+                    raise EncodeError(f"expected the key {own!r}, got {key!r}")
+            except (ValueError, EncodeError) as error:
+                one.error, one.unsound = error, True
         return asked
 
     # What is decided

@@ -60,23 +60,22 @@ class Envelope:
     @classmethod
     def from_headers(cls, headers: tuple[tuple[str, bytes], ...]) -> Envelope:
         """What the headers say. Raises ValueError for what can't be understood."""
-        said = dict(headers)
-        request, partition = None, 0
-        if (reply_to := said.get(_REPLY_TO)) is not None:
-            number, _, request = reply_to.partition(b"/")
-            partition = int(number)
-            if not request or not 0 <= partition < REPLY_PARTITIONS:
-                raise ValueError(f"expected a place for the reply, got {reply_to!r}")
-        idempotency, version = said.get(_IDEMPOTENCY), said.get(_VERSION)
-        deadline, process = said.get(_DEADLINE), said.get(_PROCESS)
-        return cls(
-            request,
-            partition,
-            None if idempotency is None else idempotency.decode(),
-            None if version is None else int(version),
-            None if deadline is None else int(deadline),
-            None if process is None else process.decode(),
-        )
+        made = cls()
+        for name, value in headers:
+            if name == _REPLY_TO:
+                number, _, request = value.partition(b"/")
+                made.request, made.reply_partition = request, int(number)
+                if not request or not 0 <= made.reply_partition < REPLY_PARTITIONS:
+                    raise ValueError(f"expected a place for the reply, got {value!r}")
+            elif name == _IDEMPOTENCY:
+                made.idempotency_key = value.decode()
+            elif name == _VERSION:
+                made.expected_version = int(value)
+            elif name == _DEADLINE:
+                made.deadline_ms = int(value)
+            elif name == _PROCESS:
+                made.process = value.decode()
+        return made
 
 
 def sent_by(process: str, key: object) -> tuple[tuple[str, bytes], ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic_core import from_json, to_json
@@ -106,13 +107,8 @@ def read_outcome(service: str, command_id: str, text: bytes | str) -> Outcome:
     """The outcome that a reply tells. Raises CommandFailed if it tells of a failure."""
     said: dict[str, Any] = from_json(text)
     if "version" in said:
-        topic, partition = said["topic"], said["partition"]
-        events = tuple(
-            [
-                Recorded(name, topic, partition, offset)
-                for name, offset in zip(said["types"], said["offsets"], strict=True)
-            ]
-        )
+        topic, partition = repeat(said["topic"]), repeat(said["partition"])
+        events = tuple(map(Recorded, said["types"], topic, partition, said["offsets"]))
         return Outcome(service, command_id, "accepted", events, said["version"])
     if "refused" in said:
         parts = said["refused"]

@@ -45,6 +45,7 @@ class SnapshotForm:
         self.kind = kind
         self.personal = personal_fields(kind)
         self._adapter: TypeAdapter[Any] = TypeAdapter(kind)
+        self._to_json = self._adapter.serializer.to_json
 
     def dump(self, state: Any, keys: Encrypting) -> str:
         """The state as text, personal fields encrypted.
@@ -53,7 +54,7 @@ class SnapshotForm:
         """
         if not isinstance(state, self.kind):
             raise TypeError(f"expected evolve to return {self.kind.__name__}, got {state!r}")
-        text = self._adapter.dump_json(state, warnings="error").decode()
+        text = self._to_json(state, warnings="error").decode()
         if not self.personal:
             return text
         return json.dumps(keys.seal_object(json.loads(text), self.personal))

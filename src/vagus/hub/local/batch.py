@@ -261,7 +261,8 @@ def _encode_headers(headers: Headers | None) -> _Sections:
         return [b""] * 5
     counts = np.fromiter(map(len, headers), np.int32, len(headers))
     pairs = list(chain.from_iterable(headers))
-    names = BytesColumn([name.encode() for name, _ in pairs])
+    encoded = {name: name.encode() for name in {name for name, _ in pairs}}  # they are few
+    names = BytesColumn([encoded[name] for name, _ in pairs])
     values = BytesColumn([value for _, value in pairs])
     name_sections, _ = _column_sections(names)
     value_sections, _ = _column_sections(values)
@@ -273,12 +274,14 @@ def _decode_headers(counts: NDArray[np.int32], sections: list[pa.Buffer | None])
         return None
     total = int(counts.sum())
 
-    def column(places: pa.Buffer, content: pa.Buffer | None) -> list[Any]:
+    def column(places: pa.Buffer | None, content: pa.Buffer | None) -> list[Any]:
         content = content if content is not None else pa.py_buffer(b"")
         array = pa.Array.from_buffers(pa.binary(), total, [None, places, content])
-        return list(array.to_pylist())
+        return BytesColumn(array).to_list()
 
-    names = [name.decode() for name in column(sections[0], sections[1])]
+    raw = column(sections[0], sections[1])
+    decoded = {name: name.decode() for name in set(raw)}  # they are few
+    names = map(decoded.__getitem__, raw)
     pairs = list(zip(names, column(sections[2], sections[3]), strict=True))
     ends = np.cumsum(counts).tolist()
     return [tuple(pairs[a:b]) for a, b in zip([0, *ends], ends, strict=False)]
