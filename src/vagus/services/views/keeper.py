@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING
 
 from vagus.errors import VagusError
 from vagus.services.views.builder import Builder, Outdated, Surroundings, stopped
-from vagus.services.views.errors import ViewStopped
+from vagus.services.views.errors import ViewNotBuilt, ViewStopped
 from vagus.services.views.feed import partitions_of, start_of
 from vagus.services.views.table import Generation, Table, drop
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from vagus.services.views.declare import ViewType
     from vagus.services.views.file import ViewFile
 
-__all__ = ["Keeper", "Progress"]
+__all__ = ["Keeper", "Progress", "answering", "stop_of"]
 
 log = logging.getLogger("vagus")
 
@@ -342,3 +344,21 @@ def stop_of(generation: Generation) -> ViewStopped | None:
     if generation.error is None:
         return None
     return stopped(generation.view, generation.error, rebuild=not generation.live)
+
+
+def answering(db: sqlite3.Connection, view: str) -> Generation:
+    """The generation of a view that answers. Raises ViewNotBuilt, ViewStopped."""
+    live = Generation.live_of(db, view)
+    if live is None:
+        for begun in Generation.all(db, view):
+            if (stop := stop_of(begun)) is not None:
+                raise stop
+            share = f" ({begun.done:,} of {begun.total:,} events)" if begun.total else ""
+            raise ViewNotBuilt(f"view {view!r} is being built{share}", hint="ask again in a moment")
+        raise ViewNotBuilt(
+            f"view {view!r} is not built yet",
+            hint="it is as soon as its service runs",
+        )
+    if (stop := stop_of(live)) is not None:
+        raise stop
+    return live

@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from vagus.hub.personkeys import PersonKeys
-from vagus.services.token import ForeignToken, Token
-from vagus.services.views.errors import BadQuestion, ViewBehind, ViewNotBuilt
+from vagus.services.views.errors import BadQuestion, ViewNotBuilt
 from vagus.services.views.file import quoted
-from vagus.services.views.keeper import stop_of
+from vagus.services.views.keeper import answering, stop_of
 from vagus.services.views.question import LIMIT, Question, conditions_of
-from vagus.services.views.table import Generation, positions, table_name
+from vagus.services.views.reach import Reach
+from vagus.services.views.table import Generation, table_name
 
 if TYPE_CHECKING:
-    from vagus.errors import VagusError
-    from vagus.hub import Hub, TopicPartition
+    from vagus.hub import Hub
+    from vagus.services.token import Token
     from vagus.services.views.declare import ViewType
     from vagus.services.views.file import ViewFile
     from vagus.services.views.row import Row
 
 __all__ = ["Change", "Changes", "Page", "ServiceView"]
 
-TOKEN_AGE_S = 24 * 3600.0
 WAIT_S = 5.0
 
 
@@ -76,7 +75,8 @@ class ServiceView:
     ) -> None:
         self.type = view
         self.name = view.name
-        self._file, self._hub, self._clock = file, hub, clock
+        self._file, self._hub = file, hub
+        self._far = Reach(view, file, hub, clock)
         self._form, self.key = view.form, view.form.columns[view.key]
 
     # Questions
@@ -90,7 +90,7 @@ class ServiceView:
         self._reach(token, wait_s)
         wanted = self.key.stored(self.key_of(key))
         with self._file.reading() as db:
-            live = self._live(db)
+            live = answering(db, self.name)
             rows = quoted(table_name(self.name, live.id))
             stored = self._select(
                 db, f"SELECT {{}} FROM {rows} WHERE {quoted(self.type.key)} = ?", [wanted], live
@@ -121,7 +121,7 @@ class ServiceView:
         )
         self._reach(token, wait_s)
         with self._file.reading() as db:
-            live = self._live(db)
+            live = answering(db, self.name)
             name = table_name(self.name, live.id)
             self._check_asked(live, question.fields, search=search is not None)
             sql, values = question.sql(quoted(name), "{}", quoted(f"{name} words"))
@@ -134,7 +134,7 @@ class ServiceView:
 
     def __len__(self) -> int:
         with self._file.reading() as db:
-            live = self._live(db)
+            live = answering(db, self.name)
             rows = quoted(table_name(self.name, live.id))
             count: int = db.execute(f"SELECT count(*) FROM {rows}").fetchone()[0]
         return count
@@ -158,7 +158,7 @@ class ServiceView:
         """
         conditions = conditions_of(self.name, self.type.form, filters)
         with self._file.reading() as db:
-            live = self._live(db)
+            live = answering(db, self.name)
             if since is None:
                 return Changes([], f"{live.id}-{live.seq}", False)
             generation, seq = _parsed(since, self.name)
@@ -224,79 +224,23 @@ class ServiceView:
 
     def _moved(self, since: str) -> bool:
         with self._file.reading() as db:
-            live = self._live(db)
+            live = answering(db, self.name)
         return f"{live.id}-{live.seq}" != since
 
     # Tokens
 
     def reached(self, token: Token | str) -> bool:
         """Whether the view is as far as a token. Raises BadToken."""
-        wanted = self._wanted(token)
-        with self._file.reading() as db:
-            return self._missing(db, wanted) is None
+        return self._far.reached(token)
 
     async def reach(self, token: Token | str | None, wait_s: float = WAIT_S) -> None:
         """Wait until the view is as far as a token. Raises BadToken, ViewBehind."""
-        for seen, left_s in self._pulses(token, wait_s):
+        for seen, left_s in self._far.pulses(token, wait_s):
             await self._file.pulse.wait_async(seen, left_s)
 
     def _reach(self, token: Token | str | None, wait_s: float) -> None:
-        for seen, left_s in self._pulses(token, wait_s):
+        for seen, left_s in self._far.pulses(token, wait_s):
             self._file.pulse.wait(seen, left_s)
-
-    def _pulses(self, token: Token | str | None, wait_s: float) -> Iterator[tuple[int, float]]:
-        """The pulses to be waited for, and how long at most, until the view reaches a token."""
-        if token is None:
-            return
-        wanted = self._wanted(token)
-        deadline = time.monotonic() + wait_s
-        while True:
-            seen = self._file.pulse.count
-            if self._is_reached(wanted):
-                return
-            left_s = deadline - time.monotonic()
-            if left_s <= 0:
-                raise self._behind(wanted, wait_s)
-            yield seen, left_s
-
-    def _wanted(self, token: Token | str) -> dict[TopicPartition, int]:
-        """The positions of a token in the topics that the view reads."""
-        parsed = Token.parse(token) if isinstance(token, str) else token
-        parsed.check(self.type.app, now_ms=int(self._clock() * 1000), max_age_s=TOKEN_AGE_S)
-        read = {source.topic.name for source in self.type.sources}
-        return {tp: at for tp, at in parsed.positions.items() if tp.topic in read}
-
-    def _is_reached(self, wanted: dict[TopicPartition, int]) -> bool:
-        with self._file.reading() as db:
-            self._live(db)
-            return self._missing(db, wanted) is None
-
-    def _missing(
-        self, db: sqlite3.Connection, wanted: dict[TopicPartition, int]
-    ) -> TopicPartition | None:
-        live = Generation.live_of(db, self.name)
-        at = {} if live is None else positions(db, live.id)
-        return next((tp for tp, offset in wanted.items() if at.get(tp, -1) < offset), None)
-
-    def _behind(self, wanted: dict[TopicPartition, int], wait_s: float) -> VagusError:
-        ends = self._hub.offsets([tp for tp in wanted if tp.topic in self._hub.topics()], "latest")
-        for partition, offset in wanted.items():
-            if offset > ends.get(partition, 0):
-                return ForeignToken(
-                    f"expected a token of events that there are, got one of offset {offset}",
-                    where=f"{partition.topic}, partition {partition.partition}",
-                    hint="it was made on another hub, or the topic was made anew: ask without it",
-                )
-        with self._file.reading() as db:
-            building = [g for g in Generation.all(db, self.name) if not g.live]
-        hint = "ask again in a moment, or allow more time"
-        if building:
-            hint = "it is being rebuilt by a new program: ask again later, or without the token"
-        return ViewBehind(
-            f"view {self.name!r} did not reach the token within {wait_s:g} s",
-            where=self.type.app,
-            hint=hint,
-        )
 
     # How it is
 
@@ -327,25 +271,6 @@ class ServiceView:
         )
 
     # What is stored
-
-    def _live(self, db: sqlite3.Connection) -> Generation:
-        """What answers. Raises ViewNotBuilt, ViewStopped."""
-        live = Generation.live_of(db, self.name)
-        if live is None:
-            for begun in Generation.all(db, self.name):
-                if (stop := stop_of(begun)) is not None:
-                    raise stop
-                share = f" ({begun.done:,} of {begun.total:,} events)" if begun.total else ""
-                raise ViewNotBuilt(
-                    f"view {self.name!r} is being built{share}", hint="ask again in a moment"
-                )
-            raise ViewNotBuilt(
-                f"view {self.name!r} is not built yet",
-                hint="it is as soon as its service runs",
-            )
-        if (stop := stop_of(live)) is not None:
-            raise stop
-        return live
 
     def _select(
         self, db: sqlite3.Connection, sql: str, values: Sequence[Any], live: Generation
