@@ -90,6 +90,7 @@ def serve(  # noqa: PLR0913 - each is an option
     address = http_address(http)
     apps = [load_app(file) for file in files]
     from vagus.hub import open_registry
+    from vagus.runtime.garbage import keep_what_is_loaded
     from vagus.runtime.runner import Runner
     from vagus.serve.access import Access
     from vagus.serve.gateway import Gateway, check_apart
@@ -122,6 +123,7 @@ def serve(  # noqa: PLR0913 - each is an option
                 limits=Limits(body_bytes=body_bytes, requests=requests),
             )
         )
+        keep_what_is_loaded()
         names = ", ".join(app.name for app in apps)
         note(f"{gateway.url} answers for {names} on {hub} ({gateway.url}/docs): Ctrl-C stops")
         code = _run(runners)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from vagus.errors import Fenced, HubUnavailable, VagusError
 from vagus.hub import connect, open_registry
+from vagus.runtime.garbage import keep_what_is_loaded
 from vagus.runtime.metrics import Metrics
 from vagus.runtime.signals import STOP_SIGNALS
 from vagus.runtime.worker import CommitPoint, Policy, Seams, Worker
@@ -347,6 +348,7 @@ def _in_process(
     threading.Thread(target=control, daemon=True).start()
     try:
         app = load()
+        keep_what_is_loaded()
         with connect(url) as hub:
             _work(app, hub, open_registry(registry, hub), metrics, stop, tell)
     except BaseException as error:  # noqa: BLE001 - the runner raises it

@@ -229,6 +229,7 @@ def _answer(outcome: Outcome) -> Response:
             refused.reason or refused.code,
             more={"code": refused.code, "data": refused.data, "command_id": outcome.command_id},
         )
+    token = str(outcome.token)
     body = {
         "status": outcome.status,
         "command_id": outcome.command_id,
@@ -242,10 +243,10 @@ def _answer(outcome: Outcome) -> Response:
             }
             for event in outcome.events
         ],
-        "token": str(outcome.token),
+        "token": token,
     }
     response = json_of(body, 202 if outcome.status == "pending" else 200)
-    response.headers["Vagus-Token"] = str(outcome.token)
+    response.headers["Vagus-Token"] = token
     return response
 
 
