@@ -22,7 +22,7 @@ from vagus.events.column import truths
 from vagus.hub.records import BytesColumn, FetchedRecords, Records, TopicPartition
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -59,20 +59,39 @@ class EncodedBatch:
 
 def encode(records: Records) -> list[EncodedBatch]:
     """Records as one or more batches of about `TARGET_BYTES`."""
-    return [_encode_one(part) for part in _split(records)]
+    return [_encode_one(part, _StoredHeaders.of(part.headers)) for part in _split(records)]
 
 
 def encode_fetched(records: FetchedRecords) -> EncodedBatch:
-    """Records that have their offsets already (packing, compaction) as one batch."""
-    first = int(records.offsets[0])
-    batch = _encode_one(records, records.offsets - first)
-    return replace(batch, last_delta=records.next_offset - 1 - first)
+    """Records that have their offsets already (compaction) as one batch."""
+    return _encode_placed(records, _StoredHeaders.of(records.headers))
+
+
+def pack(
+    stored: Sequence[tuple[bytes, int, int, int]], partition: TopicPartition
+) -> tuple[int, EncodedBatch]:
+    """One batch of several that follow each other, each with its CRC and its first and last offset.
+
+    It is given with its first offset. Headers stay in columns. Raises CorruptBatch.
+    """
+    parts = [_open(data, crc, partition, base, last) for data, crc, base, last in stored]
+    records = FetchedRecords.joined([part for part, _ in parts])
+    headers = _StoredHeaders.joined([(len(part), headers) for part, headers in parts])
+    return int(records.offsets[0]), _encode_placed(records, headers)
 
 
 def decode(
     data: bytes, crc: int, partition: TopicPartition, base_offset: int, last_offset: int
 ) -> FetchedRecords:
     """The records of a blob, on the blob's own memory. Raises CorruptBatch."""
+    records, headers = _open(data, crc, partition, base_offset, last_offset)
+    return records if headers is None else replace(records, headers=headers.rows())
+
+
+def _open(
+    data: bytes, crc: int, partition: TopicPartition, base_offset: int, last_offset: int
+) -> tuple[FetchedRecords, _StoredHeaders | None]:
+    """The records of a blob without their headers, and these."""
     if checksum(data) != crc:
         raise corrupt(partition, base_offset, last_offset)
     magic, count, *lengths = _HEADER.unpack_from(data)
@@ -89,27 +108,34 @@ def decode(
         size = lengths[number] // np.dtype(kind).itemsize
         return np.frombuffer(data, kind, size, starts[number])
 
+    def filled(first: int, size: int, validity: pa.Buffer | None = None) -> BytesColumn:
+        places, content = section(first), section(first + 1)
+        content = content if content is not None else pa.py_buffer(b"")
+        return BytesColumn(pa.Array.from_buffers(pa.binary(), size, [validity, places, content]))
+
     def column(first: int) -> BytesColumn:
         if not lengths[first]:
             return BytesColumn.nulls(count)
-        places, content, validity = section(first), section(first + 1), section(first + 2)
-        content = content if content is not None else pa.py_buffer(b"")
-        return BytesColumn(pa.Array.from_buffers(pa.binary(), count, [validity, places, content]))
+        return filled(first, count, section(first + 2))
 
     deltas = numbers(7, np.int64)
     if len(deltas):
         offsets = deltas + base_offset
     else:
         offsets = np.arange(base_offset, base_offset + count, dtype=np.int64)
-    return FetchedRecords(
+    records = FetchedRecords(
         column(1),
         column(4),
         numbers(0, np.int64),
-        _decode_headers(numbers(8, np.int32), [section(n) for n in range(9, _SECTIONS)]),
         partition=partition,
         offsets=offsets,
         next_offset=last_offset + 1,
     )
+    counts = numbers(8, np.int32)
+    if not len(counts):
+        return records, None
+    total = int(counts.sum())
+    return records, _StoredHeaders(counts, filled(9, total), filled(11, total))
 
 
 def checksum(data: bytes) -> int:
@@ -204,7 +230,15 @@ def _sizes(column: BytesColumn) -> NDArray[np.int64]:
     return np.diff(ends).astype(np.int64)
 
 
-def _encode_one(records: Records, deltas: NDArray[np.int64] | None = None) -> EncodedBatch:
+def _encode_placed(records: FetchedRecords, headers: _StoredHeaders | None) -> EncodedBatch:
+    first = int(records.offsets[0])
+    batch = _encode_one(records, headers, records.offsets - first)
+    return replace(batch, last_delta=records.next_offset - 1 - first)
+
+
+def _encode_one(
+    records: Records, headers: _StoredHeaders | None, deltas: NDArray[np.int64] | None = None
+) -> EncodedBatch:
     count = len(records)
     stamps = np.ascontiguousarray(records.timestamps, dtype=np.int64)
     if deltas is not None and int(deltas[-1]) == count - 1:
@@ -216,7 +250,7 @@ def _encode_one(records: Records, deltas: NDArray[np.int64] | None = None) -> En
         *keys,
         *values,
         b"" if deltas is None else np.ascontiguousarray(deltas, dtype=np.int64),
-        *_encode_headers(records.headers),
+        *([b""] * 5 if headers is None else headers.sections()),
     ]
     views = [memoryview(section).cast("B") if len(section) else b"" for section in sections]
     lengths = [len(view) for view in views]
@@ -256,32 +290,52 @@ def _column_sections(column: BytesColumn) -> tuple[_Sections, int]:
     return [np.ascontiguousarray(ends), data, validity], nulls
 
 
-def _encode_headers(headers: Headers | None) -> _Sections:
-    if headers is None or not any(headers):
-        return [b""] * 5
-    counts = np.fromiter(map(len, headers), np.int32, len(headers))
-    pairs = list(chain.from_iterable(headers))
-    encoded = {name: name.encode() for name in {name for name, _ in pairs}}  # they are few
-    names = BytesColumn([encoded[name] for name, _ in pairs])
-    values = BytesColumn([value for _, value in pairs])
-    name_sections, _ = _column_sections(names)
-    value_sections, _ = _column_sections(values)
-    return [counts, *name_sections[:2], *value_sections[:2]]
+@dataclass(frozen=True, slots=True)
+class _StoredHeaders:
+    """Headers as they are stored: how many each record has, all their names, all their values."""
 
+    counts: NDArray[np.int32]
+    names: BytesColumn
+    values: BytesColumn
 
-def _decode_headers(counts: NDArray[np.int32], sections: list[pa.Buffer | None]) -> Headers | None:
-    if not len(counts):
-        return None
-    total = int(counts.sum())
+    @classmethod
+    def of(cls, headers: Headers | None) -> _StoredHeaders | None:
+        """The headers of records; None where there are none."""
+        if headers is None or not any(headers):
+            return None
+        counts = np.fromiter(map(len, headers), np.int32, len(headers))
+        pairs = list(chain.from_iterable(headers))
+        encoded = {name: name.encode() for name in {name for name, _ in pairs}}  # they are few
+        names = BytesColumn([encoded[name] for name, _ in pairs])
+        return cls(counts, names, BytesColumn([value for _, value in pairs]))
 
-    def column(places: pa.Buffer | None, content: pa.Buffer | None) -> list[Any]:
-        content = content if content is not None else pa.py_buffer(b"")
-        array = pa.Array.from_buffers(pa.binary(), total, [None, places, content])
-        return BytesColumn(array).to_list()
+    @classmethod
+    def joined(cls, parts: Sequence[tuple[int, _StoredHeaders | None]]) -> _StoredHeaders | None:
+        """Those of batches that follow each other, each with its number of records."""
+        given = [headers for _, headers in parts if headers is not None]
+        if not given:
+            return None
+        counts = [
+            np.zeros(count, np.int32) if headers is None else headers.counts
+            for count, headers in parts
+        ]
+        return cls(
+            np.concatenate(counts),
+            BytesColumn.concat([headers.names for headers in given]),
+            BytesColumn.concat([headers.values for headers in given]),
+        )
 
-    raw = column(sections[0], sections[1])
-    decoded = {name: name.decode() for name in set(raw)}  # they are few
-    names = map(decoded.__getitem__, raw)
-    pairs = list(zip(names, column(sections[2], sections[3]), strict=True))
-    ends = np.cumsum(counts).tolist()
-    return [tuple(pairs[a:b]) for a, b in zip([0, *ends], ends, strict=False)]
+    def rows(self) -> Headers:
+        """The headers of each record."""
+        raw: list[Any] = self.names.to_list()
+        decoded = {name: name.decode() for name in set(raw)}  # they are few
+        values: list[Any] = self.values.to_list()
+        pairs = list(zip(map(decoded.__getitem__, raw), values, strict=True))
+        ends = np.cumsum(self.counts).tolist()
+        return [tuple(pairs[a:b]) for a, b in zip([0, *ends], ends, strict=False)]
+
+    def sections(self) -> _Sections:
+        """As they lie in the blob."""
+        names, _ = _column_sections(self.names)
+        values, _ = _column_sections(self.values)
+        return [self.counts, *names[:2], *values[:2]]

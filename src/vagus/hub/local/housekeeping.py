@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from vagus.errors import CorruptBatch, HubUnavailable
 from vagus.hub.local import batch, log
 from vagus.hub.local.compaction import compact
-from vagus.hub.records import FetchedRecords, TopicPartition
+from vagus.hub.records import TopicPartition
 
 if TYPE_CHECKING:
     import sqlite3
@@ -256,13 +256,9 @@ class Housekeeper:
             ]
         if None in found:
             return
-        records = FetchedRecords.joined(
-            [
-                batch.decode(data, crc, keep.partition, base, last)
-                for base, last, _, crc, _, data in found
-            ]
+        first, packed = batch.pack(
+            [(data, crc, base, last) for base, last, _, crc, _, data in found], keep.partition
         )
-        packed = batch.encode_fetched(records)
         written_at = max(row[4] for row in found)
         before = sum(row[2] for row in found)
 
@@ -270,7 +266,7 @@ class Housekeeper:
             if _delete(db, ids) < len(ids):
                 # Only a topic's deletion comes between, and then nothing is to be kept.
                 return
-            log.insert(db, keep.id, int(records.offsets[0]), packed, written_at)
+            log.insert(db, keep.id, first, packed, written_at)
             db.execute(
                 "UPDATE partition SET nbytes = nbytes + ? WHERE id = ?",
                 (len(packed.data) - before, keep.id),
