@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
-from vagus.errors import DeclarationError, EncodeError, VagusError
+from vagus.errors import DeclarationError, EncodeError, HubUnavailable, VagusError
 from vagus.events import Metadata
 from vagus.hub import Records, TopicPartition
 from vagus.hub.personkeys import PersonKeys
@@ -403,8 +403,13 @@ class Worker:
         self._processed.update(own)
         now = self._seams.clock()
         if self._processed and now - self._trimmed_s >= _TRIM_S:
-            self._hub.trim(self._processed)
-            self._processed, self._trimmed_s = {}, now
+            self._trimmed_s = now
+            try:
+                self._hub.trim(self._processed)
+            except HubUnavailable as error:  # it can wait
+                log.info("repartition topics are trimmed later: %s", error)
+            else:
+                self._processed = {}
 
     # Partitions
 

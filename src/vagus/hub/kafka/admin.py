@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 from itertools import chain, count
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -34,7 +35,16 @@ kafka: Any = admin  # its types don't export these names
 PATIENCE_S = 9.0
 """How long one request may take, with all that the client tries by itself."""
 
+NEVER_S = 3600.0
+"""When the client may give up a request to a group's coordinator, see `Admin.ask_coordinator`."""
+
+_TRY_S = 3.0
+"""How long to wait for one broker where another may have become its successor."""
+
+
 _KAFKAS_OWN = frozenset({"__consumer_offsets", "__transaction_state", "__share_group_state"})
+# A leader that hangs has a successor soon, who hears of its high watermark a little later.
+_NOT_YET = errors.UNKNOWN | {"_TIMED_OUT", "OFFSET_OUT_OF_RANGE"}
 _FOR_EVER = "-1"
 _ANY_TIME = str(2**63 - 1)
 _TXN_OFFSET_COMMIT_MIN = 3  # the first that takes the group's metadata, of Kafka 2.5
@@ -47,7 +57,7 @@ class Admin:
     def __init__(self, clients: Clients, settings: KafkaSettings) -> None:
         self.where = settings.where
         self.client: AdminClient = clients.admin()
-        self._settings = settings
+        self._clients, self._settings = clients, settings
         self._worries = clients.worries
         self._able = clients.able
         self._lock = threading.Lock()
@@ -202,7 +212,7 @@ class Admin:
         """A topic's settings, in Kafka's words."""
         resource = kafka.ConfigResource(kafka.ResourceType.TOPIC, name)
         entries: dict[str, Any] = self.ask(
-            lambda: self.client.describe_configs([resource], request_timeout=PATIENCE_S)[resource],
+            lambda: self.client.describe_configs([resource], request_timeout=_TRY_S)[resource],
             name,
             sure=True,
         )
@@ -257,7 +267,7 @@ class Admin:
             place = Place(*tp, min(at, ends[tp]))
             self.ask(
                 lambda place=place: next(  # type: ignore[misc]
-                    iter(self.client.delete_records([place], request_timeout=PATIENCE_S).values())
+                    iter(self.client.delete_records([place], request_timeout=_TRY_S).values())
                 ),
                 tp.topic,
                 sure=True,
@@ -284,7 +294,7 @@ class Admin:
 
         def request(places: Iterable[Place]) -> list[tuple[Place, Future[Any]]]:
             asked = dict.fromkeys(places, wanted)
-            return list(self.client.list_offsets(asked, request_timeout=PATIENCE_S).items())
+            return list(self.client.list_offsets(asked, request_timeout=_TRY_S).items())
 
         def one(place: Place, first: Future[Any]) -> int:
             tries = chain([first], (request([place])[0][1] for _ in count()))
@@ -302,27 +312,64 @@ class Admin:
     ) -> T:
         """Wait for an answer, asking again while brokers are finding their roles.
 
-        Raises what they say in our own words. `sure` is for topics that are there: brokers may
-        hear of them later than others.
+        Raises what they say in our own words. `sure` is for topics and offsets that are there:
+        brokers may hear of them later than others. Such requests have _TRY_S to time out.
         """
         deadline = time.monotonic() + PATIENCE_S
         self.client.poll(0)  # it is to keep nothing of what it has to say
         while True:
             try:
-                return request().result(PATIENCE_S + 2)
-            except KafkaException as error:
-                told = errors.reason(error)
-                passing = told.name() in errors.PASSING or (sure and told.name() in errors.UNKNOWN)
-                if passing and time.monotonic() < deadline:
-                    time.sleep(0.02)
-                    with suppress(KafkaException):  # what it thinks of leaders is out of date
-                        self.client.list_topics(timeout=1.5)
-                    continue
-                raise self._translated(told, topic) from None
+                return self._ask(request, deadline, topic, sure=sure)
+            except _Passing:
+                continue
             except TimeoutError:
-                raise HubUnavailable(
-                    f"no answer from Kafka within {PATIENCE_S + 2:.0f} s", where=self.where
-                ) from None
+                raise self._silent() from None
+
+    def ask_coordinator(self, request: Callable[[AdminClient], Future[T]]) -> T:
+        """Ask a group's coordinator, which the client has to find first, with NEVER_S to time out.
+
+        The client doesn't notice that another broker has become it, and may wait for ever for one
+        that the others have struck off their list (librdkafka's issue 5511): so one that fails is
+        replaced. If it gave up by itself, and reached the coordinator later, it would use memory
+        that it has freed (issue 4605), and the process would die: so it must not.
+        """
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            client = self.client
+            try:
+                return self._ask(partial(request, client), time.monotonic() + _TRY_S)
+            except (_Passing, TimeoutError):
+                if client is self.client:
+                    self.client = self._clients.admin()
+                if time.monotonic() > deadline:
+                    raise self._silent() from None
+
+    def _ask(
+        self,
+        request: Callable[[], Future[T]],
+        deadline: float,
+        topic: str | None = None,
+        *,
+        sure: bool = False,
+    ) -> T:
+        """Ask once. Raises _Passing if it is worth another try, TimeoutError at the deadline."""
+        try:
+            return request().result(deadline + 0.5 - time.monotonic())
+        except KafkaException as error:
+            told = errors.reason(error)
+            passing = told.name() in errors.PASSING or (sure and told.name() in _NOT_YET)
+            hopeless = self._worries.hopeless is not None
+            if passing and not hopeless and time.monotonic() < deadline:
+                time.sleep(0.02)
+                with suppress(KafkaException):  # what it thinks of leaders is out of date
+                    self.client.list_topics(timeout=1.5)
+                raise _Passing from None
+            raise self._translated(told, topic) from None
+
+    def _silent(self) -> HubUnavailable:
+        if self._worries.hopeless is not None:
+            return errors.unavailable(self._worries.hopeless, self.where)
+        return HubUnavailable(f"no answer from Kafka within {PATIENCE_S:.0f} s", where=self.where)
 
     def _translated(self, told: KafkaError, topic: str | None) -> HubError:
         self.client.poll(0)
@@ -344,6 +391,10 @@ class Admin:
                     f"expected within {PATIENCE_S:.0f} s that {what}", where=self.where
                 )
             time.sleep(0.01)
+
+
+class _Passing(Exception):
+    """Brokers are finding their roles."""
 
 
 def _settings_of(config: TopicConfig) -> dict[str, str]:

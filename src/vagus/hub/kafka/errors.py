@@ -69,6 +69,7 @@ PASSING = frozenset(
         "NOT_LEADER_FOR_PARTITION",
         "OFFSET_NOT_AVAILABLE",
         "UNKNOWN_LEADER_EPOCH",
+        "_DESTROY_BROKER",  # the one that was asked is struck off the others' list
         "_NOENT",  # of a partition's leader
     }
 )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from confluent_kafka import ConsumerGroupState, ConsumerGroupTopicPartitions
+from confluent_kafka import ConsumerGroupState, ConsumerGroupTopicPartitions, KafkaException
 from confluent_kafka import TopicPartition as Place
 
 from vagus.errors import HubError, HubUnavailable, UnknownGroup, UnknownTopic
 from vagus.hub.contract import GroupInfo, MemberInfo
 from vagus.hub.kafka import errors
-from vagus.hub.kafka.admin import PATIENCE_S, kafka
+from vagus.hub.kafka.admin import NEVER_S, PATIENCE_S, kafka
 from vagus.hub.kafka.clients import log
 from vagus.hub.records import TopicPartition
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from vagus.hub.kafka.admin import Admin
+    from vagus.hub.kafka.clients import Clients
 
 UNSTABLE_S = 75.0
 """How long to wait for the positions that an open transaction is about to set, or not."""
@@ -27,8 +28,8 @@ UNSTABLE_S = 75.0
 class Groups:
     """The groups of a cluster."""
 
-    def __init__(self, admin: Admin) -> None:
-        self._admin = admin
+    def __init__(self, admin: Admin, clients: Clients) -> None:
+        self._admin, self._clients = admin, clients
 
     def names(self) -> list[str]:
         """All groups, sorted."""
@@ -70,7 +71,8 @@ class Groups:
                     raise HubUnavailable(
                         f"expected a transaction to end within {UNSTABLE_S:.0f} s",
                         where=f"group {group}",
-                        hint="a worker that died left it open; try again",
+                        hint="a worker that died left it open, or the group's coordinator doesn't "
+                        "answer; try again",
                     ) from None
                 time.sleep(0.1)
 
@@ -113,10 +115,9 @@ class Groups:
         if not positions:
             return
         places = [Place(*tp, at) for tp, at in positions.items()]
-        client = self._admin.client
-        done = self._admin.ask(
-            lambda: client.alter_consumer_group_offsets(
-                [ConsumerGroupTopicPartitions(name, list(places))], request_timeout=PATIENCE_S
+        done = self._admin.ask_coordinator(
+            lambda client: client.alter_consumer_group_offsets(
+                [ConsumerGroupTopicPartitions(name, list(places))], request_timeout=NEVER_S
             )[name]
         )
         for place in done.topic_partitions:
@@ -125,10 +126,11 @@ class Groups:
 
     def _members(self, name: str) -> list[MemberInfo] | None:
         """The members; None if there is no such group."""
-        client = self._admin.client
         try:
-            found: Any = self._admin.ask(
-                lambda: client.describe_consumer_groups([name], request_timeout=PATIENCE_S)[name]
+            found: Any = self._admin.ask_coordinator(
+                lambda client: client.describe_consumer_groups([name], request_timeout=NEVER_S)[
+                    name
+                ]
             )
         except UnknownGroup:
             return None
@@ -166,23 +168,29 @@ class Groups:
         }
 
     def _listed(self, group: str, places: list[Place] | None, *, stable: bool) -> list[Place]:
-        """What the coordinator has of a group. Raises _Unstable."""
-        client = self._admin.client
+        """What the coordinator has of a group, of all partitions if none are named.
+
+        Raises _Unstable while an open transaction may change it, if it is to be `stable`. A
+        consumer asks, as one that doesn't join: where the coordinator has moved, the same request
+        of an AdminClient ends the process (librdkafka up to 2.16, `rd_kafka_handle_OffsetFetch`).
+        """
+        if places is None:
+            counts = self._admin.topics().items()
+            places = [Place(topic, number) for topic, count in counts for number in range(count)]
+        level = "read_committed" if stable else "read_uncommitted"
+        client = self._clients.consumer({"group.id": group, "isolation.level": level})
         try:
-            answer = self._admin.ask(
-                lambda: client.list_consumer_group_offsets(
-                    [ConsumerGroupTopicPartitions(group, places and list(places))],
-                    require_stable=stable,
-                    request_timeout=PATIENCE_S,
-                )[group]
-            )
-        except UnknownGroup:
-            return []
-        found = answer.topic_partitions
-        for place in found:
-            if place.error is not None and place.error.name() == "UNSTABLE_OFFSET_COMMIT":
-                raise _Unstable
-        return list(found)
+            found: list[Place] = client.committed(places, timeout=PATIENCE_S)
+        except KafkaException as error:
+            if stable and errors.reason(error).name() == "_TIMED_OUT":
+                raise _Unstable from None
+            raise errors.wrap(error, self._admin.where) from None
+        finally:
+            client.close()
+        unstable = "UNSTABLE_OFFSET_COMMIT"
+        if any(place.error is not None and place.error.name() == unstable for place in found):
+            raise _Unstable
+        return found
 
 
 class _Unstable(Exception):

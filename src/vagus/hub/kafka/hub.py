@@ -45,7 +45,7 @@ class KafkaHub(Hub):
         self._writers: weakref.WeakSet[Writer] = weakref.WeakSet()
         self.clients = Clients(settings)
         self.admin = Admin(self.clients, settings)
-        self.groups_ = Groups(self.admin)
+        self.groups_ = Groups(self.admin, self.clients)
         self._appender = Appender(self.clients, self.admin)
         self.admin.check()
         wanted = settings.properties.get("group.protocol", "consumer")

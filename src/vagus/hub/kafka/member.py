@@ -127,15 +127,7 @@ class KafkaMember(KafkaReader, Member):
         with self._lock:
             self._check_open()
             moved = self._mine(positions)
-            places = [Place(*tp, at) for tp, at in moved.items()]
-
-            def store() -> None:
-                for place in self._consumer.commit(offsets=places, asynchronous=False) or ():
-                    if place.error is not None:
-                        raise KafkaException(place.error)
-
-            if places:
-                self._insist(store)
+            self._store([Place(*tp, at) for tp, at in moved.items()])
             self._committed |= moved
 
     def begin(self) -> Transaction:
@@ -168,11 +160,7 @@ class KafkaMember(KafkaReader, Member):
             sent = moved or dict([*self._committed.items()][:1])
             places = [Place(*tp, at, writer.id) for tp, at in sent.items()]
             if places:
-                self._insist(
-                    lambda: writer.producer.send_offsets_to_transaction(
-                        places, self._consumer.consumer_group_metadata(), 10.0
-                    )
-                )
+                self._insist(lambda: writer.move(places, self._consumer.consumer_group_metadata()))
             return lambda: self._committed.update(moved)
 
     def close(self) -> None:
@@ -203,6 +191,17 @@ class KafkaMember(KafkaReader, Member):
         self._check_member()
         return moved
 
+    def _store(self, places: list[Place]) -> None:
+        """Commit positions by themselves."""
+
+        def store() -> None:
+            for place in self._consumer.commit(offsets=places, asynchronous=False) or ():
+                if place.error is not None:
+                    raise KafkaException(place.error)
+
+        if places:
+            self._insist(store)
+
     def _insist(self, step: Callable[[], object]) -> None:
         """Do what the group's coordinator has to agree to."""
         deadline = time.monotonic() + _INSIST_S
@@ -220,7 +219,8 @@ class KafkaMember(KafkaReader, Member):
                 if name in errors.FENCED:
                     self._lost = errors.sentence(error)
                     self._check_member()
-                if error.retriable() and now < deadline:
+                passing = error.retriable() or name in errors.PASSING
+                if passing and not error.txn_requires_abort() and now < deadline:
                     time.sleep(0.05)
                     continue
                 raise errors.lost(error, f"group {self.group}") from None
@@ -274,7 +274,7 @@ class KafkaMember(KafkaReader, Member):
     def _on_assign(self, consumer: Consumer, places: list[Place]) -> None:
         added = [TopicPartition(place.topic, place.partition) for place in places]
         try:
-            starts = self._starts(consumer, added)
+            starts = self._starts(added)
         except BaseException as error:  # noqa: BLE001 - raised by `read`, not inside the client
             self._raised = error
             return
@@ -320,17 +320,13 @@ class KafkaMember(KafkaReader, Member):
             self._ends.pop(partition, None)
             self._committed.pop(partition, None)
 
-    def _starts(
-        self, consumer: Consumer, partitions: list[TopicPartition]
-    ) -> dict[TopicPartition, int]:
+    def _starts(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
         """Where to read on: at committed positions, or where the caller wants to start."""
         if not partitions:
             return {}
         self._end_dead_writers(partitions)
         committed = self._hub.committed(self.group, partitions)
-        claimed = [Place(*tp, at, self._writer_id()) for tp, at in committed.items()]
-        if claimed:
-            consumer.commit(offsets=claimed, asynchronous=False)
+        self._store([Place(*tp, at, self._writer_id()) for tp, at in committed.items()])
         fresh = [tp for tp in partitions if tp not in committed]
         starts = committed | self._hub.offsets(fresh, self._options.start)
         self._committed |= starts

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from confluent_kafka import KafkaException
 
-from vagus.errors import Fenced, HubError
+from vagus.errors import Fenced, HubError, HubUnavailable
 from vagus.hub import rules
 from vagus.hub.contract import Transaction
 from vagus.hub.kafka import errors
+from vagus.hub.kafka.patience import within
 from vagus.hub.records import TopicPartition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from confluent_kafka import KafkaError, Message
+    from confluent_kafka import TopicPartition as Place
     from numpy.typing import NDArray
 
     from vagus.hub.contract import Then
@@ -32,6 +34,7 @@ TIMEOUT_S = 60.0
 _ROUND_S = 10.0
 _PAUSE_S = 0.05
 _PATIENCE_S = 25.0  # brokers find new leaders within ten seconds; a client that hangs is replaced
+_POSITIONS_S = 15.0
 
 
 class Writer:
@@ -43,6 +46,7 @@ class Writer:
         self.id = transactional_id
         self.fenced = False
         self.broken = False
+        self._hangs = False
         self._hub = hub
         self.producer = hub.clients.producer(
             {
@@ -69,6 +73,27 @@ class Writer:
                 self.broken = self.broken or not error.txn_requires_abort()
                 told = hopeless if error.retriable() and hopeless is not None else error
                 raise self.refused(told) from None
+
+    def move(self, places: list[Place], metadata: object) -> None:
+        """Add positions of a group's member to the transaction. Raises KafkaException.
+
+        Here the client heeds no timeout, and waits for ever for a coordinator that the other
+        brokers have struck off their list (librdkafka's issues 5456 and 5511). It is then left to
+        that, HubUnavailable is raised, and the next writer of this id fences it.
+        """
+        try:
+            within(
+                _POSITIONS_S,
+                lambda: self.producer.send_offsets_to_transaction(places, metadata, _ROUND_S),
+            )
+        except TimeoutError:
+            self.broken = self._hangs = True
+            raise HubUnavailable(
+                f"nothing was committed: the group's coordinator was not reached within "
+                f"{_POSITIONS_S:.0f} s",
+                where=self._hub.url,
+                hint="begin again, from the positions that are committed",
+            ) from None
 
     def refused(self, error: KafkaError) -> HubError:
         """What to raise when the producer can't go on with a transaction."""
@@ -98,6 +123,8 @@ class Writer:
     def close(self) -> None:
         """Let go of the producer."""
         self.broken = True
+        if self._hangs:  # closing it would hang, too; it goes with the call that it is in
+            return
         # One that was fenced says so once more, and warns that it can't abort.
         with suppress(KafkaException), warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
