@@ -18,7 +18,10 @@ __all__ = ["read_all", "read_to"]
 READ_RECORDS = 65_536
 
 PATIENCE_S = 150.0
-"""How long nothing may come. A dead writer's open transaction, for one, holds all up behind it."""
+"""How long nothing may come. A dead writer's open transaction, for one, holds all up behind it.
+
+Brokers end what Vagus has left open after 60 s.
+"""
 
 
 def read_all(hub: Hub, partitions: Iterable[TopicPartition]) -> Iterator[FetchedRecords]:
@@ -35,11 +38,12 @@ def read_to(
     ends: Mapping[TopicPartition, int],
     *,
     max_bytes: int = 8 << 20,
+    patience_s: float = PATIENCE_S,
 ) -> Iterator[tuple[list[FetchedRecords], dict[TopicPartition, int]]]:
     """All between the starts and the ends, in turns: what was read, and where that led to.
 
-    Each turn has at most `max_bytes`, to within one stored batch. Raises HubUnavailable when
-    nothing comes for long.
+    Each turn has at most `max_bytes`, to within one stored batch; one in which nothing came ends
+    after half a second. Raises HubUnavailable when nothing has come for `patience_s`.
     """
     wanted = {tp: at for tp, at in starts.items() if at < ends[tp]}
     if not wanted:
@@ -52,20 +56,20 @@ def read_to(
             got = [part for each in read if len(part := _cut(each, ends))]
             reached = {tp: min(at, ends[tp]) for tp, at in reader.positions().items()}
             if reached != before:
-                heard_s = time.monotonic()
-                yield got, reached
-                before = reached
+                heard_s, before = time.monotonic(), reached
+            yield got, reached
             left = [tp for tp, at in reached.items() if at < ends[tp]]
             if not left:
                 return
             reader.pause([tp for tp in reached if tp not in left])
-            if time.monotonic() - heard_s > PATIENCE_S:
+            if time.monotonic() - heard_s > patience_s:
                 topic, number = left[0]
                 raise HubUnavailable(
                     f"expected events up to offset {ends[left[0]]}, got none after "
-                    f"{reached[left[0]]} for {PATIENCE_S:.0f} s",
+                    f"{reached[left[0]]} for {patience_s:.0f} s",
                     where=f"{topic}[{number}]",
-                    hint="does a writer keep a transaction open? Stop it and try again",
+                    hint="does a writer keep a transaction open? Stop it and try again; Kafka's "
+                    "kafka-transactions.sh finds one that hangs, and can abort it",
                 )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from vagus.hub import TopicPartition
-from vagus.hub.reading import read_to
+from vagus.hub.reading import PATIENCE_S, read_to
 from vagus.runtime.frame import KEY, TOMBSTONE
 from vagus.runtime.store import Store
 from vagus.runtime.topic import TopicCodec
@@ -73,14 +73,21 @@ def restore(
     ends: dict[TopicPartition, int],
     progress: Progress = no_progress,
     metrics: Metrics | None = None,
+    *,
+    patience_s: float = PATIENCE_S,
 ) -> None:
-    """Fill a store from the start of its topic's partitions up to the given ends."""
+    """Fill a store from the start of its topic's partitions up to the given ends.
+
+    Tells of its progress while it waits, too. Raises HubUnavailable when nothing has come for
+    `patience_s`, as `read_to` does.
+    """
     starts = hub.offsets(ends, "earliest")
     total = sum(max(0, end - starts[partition]) for partition, end in ends.items())
     if not total:
         return
     progress(store.name, 0, total)
-    for got, reached in read_to(hub, starts, ends, max_bytes=32 << 20):
+    turns = read_to(hub, starts, ends, max_bytes=32 << 20, patience_s=patience_s)
+    for got, reached in turns:
         for read in got:
             load(store, codec, read, metrics)
         progress(store.name, sum(at - starts[tp] for tp, at in reached.items()), total)
