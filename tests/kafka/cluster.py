@@ -47,10 +47,10 @@ _SMALL = {
     "transaction.state.log.num.partitions": "4",
 }
 _QUICK_FAILOVER = {
-    "broker.session.timeout.ms": "2000",
+    "broker.session.timeout.ms": "3000",
     "broker.heartbeat.interval.ms": "300",
-    "controller.quorum.fetch.timeout.ms": "600",
-    "controller.quorum.election.timeout.ms": "500",
+    "controller.quorum.fetch.timeout.ms": "2000",
+    "controller.quorum.election.timeout.ms": "1000",
     "controller.quorum.election.backoff.max.ms": "300",
     "controller.quorum.request.timeout.ms": "1000",
     "replica.lag.time.max.ms": "3000",

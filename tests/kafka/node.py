@@ -151,7 +151,11 @@ def bound(command: Sequence[str]) -> list[str]:
 def java(heap_mb: int, pom: Path = jars.BROKER) -> list[str]:
     """Java, small and quick to start, with Kafka's classes."""
     small = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", f"-Xmx{heap_mb}m"]
-    return [jars.java(), *small, "-cp", jars.classpath(pom)]
+    clock = [
+        "-Dorg.slf4j.simpleLogger.showDateTime=true",
+        "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
+    ]
+    return [jars.java(), *small, *clock, "-cp", jars.classpath(pom)]
 
 
 def new_cluster_id() -> str:

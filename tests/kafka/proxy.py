@@ -56,11 +56,7 @@ class Proxy:
 
     def heal(self) -> None:
         """Be a good network again. Connections from which something was lost are reset."""
-        lost = self.drop_requests or self.drop_replies
-        self.delay_s = 0.0
-        self.drop_requests = self.drop_replies = self.refusing = False
-        if lost:
-            self.cut()
+        self._do(self._heal())
 
     def close(self) -> None:
         """Reset all connections and listen no more."""
@@ -142,6 +138,13 @@ class Proxy:
     async def _cut(self) -> None:
         for writer in list(self._open):
             _reset(writer)
+
+    async def _heal(self) -> None:
+        # In one step: no connection may carry anything behind a hole.
+        if self.drop_requests or self.drop_replies:
+            await self._cut()
+        self.delay_s = 0.0
+        self.drop_requests = self.drop_replies = self.refusing = False
 
     async def _stop(self) -> None:
         assert self._server is not None

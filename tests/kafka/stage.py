@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -35,7 +36,12 @@ class WorkerProcess:
         command = [sys.executable, "-m", "vagus.cli", "run", pipeline.__file__, "--hub", hub]
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                bound(command), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder
+                bound(command),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=folder,
+                env={**os.environ, "PYTHONFAULTHANDLER": "1"},
             )
 
     def said(self) -> str:
@@ -74,6 +80,7 @@ class Stage:
             self.watch = Watch(cluster.bootstrap, "counted", 4)
             self.load.start()
             self.wait(lambda: self.watch.count > 0, "the first order is counted", START_S)
+            self.watch.start_over()
         except BaseException:
             self._end_workers()
             raise
@@ -97,6 +104,14 @@ class Stage:
                 self.workers.remove(worker)
         while len(self.workers) < 2:
             self.start_worker()
+
+    def all_at_work(self) -> None:
+        """Wait until every worker has partitions, so that what happens to one matters."""
+        self.wait(
+            lambda: self._witness.owners(pipeline.app.name) == len(self.workers),
+            f"{len(self.workers)} workers share the work",
+            START_S,
+        )
 
     def start_worker(self) -> WorkerProcess:
         """Start one more worker."""
@@ -136,6 +151,7 @@ class Stage:
         self.load.pause(RECOVERY_S)
         sent = self.load.sent
         self.wait(lambda: self.watch.count >= sent, f"all {sent} orders are counted")
+        assert self.watch.count == sent, f"{self.watch.count} counts of {sent} orders"
         self.wait(lambda: self._kinds_counted() >= sent, f"all {sent} orders are in kind-total")
         self.load.ledger.check(self._witness.rows([*OUTPUTS, DEAD_LETTERS]))
         self.watch.start_over()

@@ -11,6 +11,7 @@ from typing import Any
 
 import fastavro
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from tests.kafka.ledger import DEAD_LETTERS, Row
 
@@ -52,6 +53,17 @@ class Witness:
                 schema = json.loads(value)
                 found[schema["subject"]] = schema
         return found
+
+    def owners(self, group: str) -> int:
+        """How many members of a group there are, if all have partitions; 0 if some have none."""
+        # A client of its own each time: one whose coordinator is gone may wait for ever.
+        admin = AdminClient({"bootstrap.servers": self._bootstrap, "log_level": 0})
+        try:
+            found = admin.describe_consumer_groups([group])[group].result(PATIENCE_S)
+        except KafkaException:
+            return 0
+        idle = any(not member.assignment.topic_partitions for member in found.members)
+        return 0 if idle else len(found.members)
 
     def messages(self, topic: str) -> list[Message]:
         """All committed messages of a topic; none if it isn't there."""
