@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.contract.hubs import HubUnderTest, all_values, read_values, records, settle
+from tests.contract.hubs import PATIENCE_S, HubUnderTest, all_values, read_values, records, settle
 from vagus.errors import Fenced, HubError, UnknownTopic
 from vagus.hub import Hub, Member, Records, TopicConfig, TopicPartition
 
@@ -204,3 +205,21 @@ def test_nothing_is_written_if_the_outputs_that_follow_are_refused(
     transaction.abort()
     assert all_values(hub, [OUT]) == {OUT: []}
     assert hub.committed("g", [IN]) == {}
+
+
+def test_what_a_reader_was_sent_at_once_leads_it_to_the_very_end(hub: Hub, member: Member) -> None:
+    """Behind a transaction's last event there may be a marker, of which it hears no less."""
+    transaction = member.begin()
+    transaction.append([(OUT, records([b"x", b"y"]))])
+    transaction.commit({IN: 1})
+    transaction = member.begin()  # none begins before the one before it has all its markers
+    transaction.append([(ALSO, records([b"z"]))])
+    transaction.commit({IN: 2})
+    end = hub.offsets([OUT], "latest")[OUT]
+    with hub.reader({OUT: 0}) as late, hub.reader({OUT: 0}) as early:
+        deadline = time.monotonic() + PATIENCE_S
+        for reader in (early, late):  # by then the other one's are waiting for it
+            while reader.positions()[OUT] < end:
+                assert time.monotonic() < deadline, f"{reader.positions()}, not {end}"
+                reader.read(wait_s=0.1)
+        assert late.positions() == late.ends() == {OUT: end}

@@ -194,12 +194,16 @@ class KafkaReader(Reader):
                     if error is not None and not partition.topic:
                         self._fail_all(error)
                 continue
+            last: list[tuple[KafkaError, Message]] = []
             while of and (error := of[-1].error()) is not None:
-                self._fail(partition, error, of.pop())
+                last.append((error, of.pop()))
             if any(map(Message.error, of)):
                 self._keep_around_errors(partition, of)
             elif of:
                 self._hold(convert.columns(partition, of))
+            # Behind the records: an end takes the last of them past the markers that follow it.
+            for error, message in reversed(last):
+                self._fail(partition, error, message)
 
     def _keep_around_errors(self, partition: TopicPartition, messages: list[Message]) -> None:
         fine: list[Message] = []
