@@ -66,6 +66,10 @@ class Load:
         assert not left, f"{left} orders were not taken within {within_s} s"
         assert not self._errors, f"orders were refused: {self._errors[:3]}"
 
+    def sent_by_account(self) -> dict[str, int]:
+        """How many orders of each account were sent up to now."""
+        return {account: len(sent) for account, sent in list(self.ledger.orders.items())}
+
     def close(self) -> None:
         """Stop for good."""
         self._stopping = True

@@ -6,6 +6,7 @@ import io
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -128,16 +129,17 @@ def _row(message: Message, schemas: dict[int, Any]) -> Row:
 
 
 class Watch:
-    """Counts what is committed to a topic, as it comes, and how long nothing came."""
+    """Counts what is committed to a topic by key, as it comes, and how long nothing came."""
 
     def __init__(self, bootstrap: str, topic: str, partitions: int) -> None:
-        self.count = 0
+        self.counts: Counter[str] = Counter()
         self.longest_pause_s = 0.0
         self._last_s = time.monotonic()
         self._consumer = Consumer(
             {**_QUIET, "bootstrap.servers": bootstrap, "isolation.level": "read_committed"}
         )
         self._consumer.assign([TopicPartition(topic, number, 0) for number in range(partitions)])
+        self._next = [0] * partitions
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -154,9 +156,13 @@ class Watch:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            fresh = sum(message.error() is None for message in self._consumer.consume(1000, 0.1))
+            fresh = 0
+            for message in self._consumer.consume(1000, 0.1):
+                if message.error() is None and message.offset() >= self._next[message.partition()]:
+                    self._next[message.partition()] = message.offset() + 1
+                    self.counts[(message.key() or b"").decode(errors="replace")] += 1
+                    fresh += 1
             if fresh:
                 now_s = time.monotonic()
                 self.longest_pause_s = max(self.longest_pause_s, now_s - self._last_s)
                 self._last_s = now_s
-                self.count += fresh

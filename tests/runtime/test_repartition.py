@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pytest
 
 import vagus as vg
-from vagus.errors import HubUnavailable
+from vagus.errors import HubError, HubUnavailable, OffsetOutOfRange
 from vagus.hub import TopicPartition
-
-if TYPE_CHECKING:
-    import pytest
 
 
 class Sale(vg.Event):
@@ -31,7 +30,10 @@ def test_what_was_processed_of_a_repartition_topic_is_given_up() -> None:
         assert h.views["by-shop"].get("north") == {"shop": "north", "sales": 4}
 
 
-def test_what_cannot_be_given_up_now_is_given_up_later(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [HubUnavailable("no answer"), OffsetOutOfRange("not yet")])
+def test_what_cannot_be_given_up_now_is_given_up_later(
+    monkeypatch: pytest.MonkeyPatch, error: HubError
+) -> None:
     app = vg.App("sales")
     sales = app.topic("sale", Sale, key="sale")
     sales.group_by("shop").agg(sales=vg.count(), name="by-shop").to_table("by-shop")
@@ -40,7 +42,7 @@ def test_what_cannot_be_given_up_now_is_given_up_later(monkeypatch: pytest.Monke
 
         def refuse(positions: Any) -> None:
             refused.append(positions)
-            raise HubUnavailable("no answer")
+            raise error
 
         refused: list[Any] = []
         with monkeypatch.context() as broken:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
-from vagus.errors import DeclarationError, EncodeError, HubUnavailable, VagusError
+from vagus.errors import DeclarationError, EncodeError, HubError, VagusError
 from vagus.events import Metadata
 from vagus.hub import Records, TopicPartition
 from vagus.hub.personkeys import PersonKeys
@@ -406,8 +406,8 @@ class Worker:
             self._trimmed_s = now
             try:
                 self._hub.trim(self._processed)
-            except HubUnavailable as error:  # it can wait
-                log.info("repartition topics are trimmed later: %s", error)
+            except HubError as error:  # a new leader may not know yet what is committed
+                log.warning("repartition topics are trimmed later: %s", error)
             else:
                 self._processed = {}
 
