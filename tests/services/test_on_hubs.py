@@ -270,6 +270,22 @@ def test_a_newer_view_is_built_while_the_old_one_answers(under_test: HubUnderTes
             eventually(lambda: view.get("a").cents == -1, "the new one is there")
 
 
+def test_the_views_of_two_hubs_are_never_taken_for_one_another(
+    under_test: HubUnderTest, tmp_path: Path
+) -> None:
+    service = bank.bank()
+    balances(service)
+    other = tmp_path / "other"
+    other.mkdir()
+    with (
+        Queries(service, under_test.connect()) as here,
+        Queries(service, under_test.connect()) as again,
+        vg.connect(str(other / "hub.db")) as elsewhere,
+        Queries(service, elsewhere) as there,
+    ):
+        assert here.path == again.path != there.path
+
+
 # What follows
 
 

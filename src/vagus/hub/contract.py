@@ -249,6 +249,11 @@ class Hub(Closing):
         """What `vagus.hub.connect` was given to reach this hub."""
 
     @property
+    def cluster(self) -> str | None:
+        """What tells this hub from all others; None for one that its address tells from them."""
+        return None
+
+    @property
     def commit_interval_s(self) -> float:
         """How long a worker is to gather work for one commit: 0 where a commit costs little."""
         return 0.0

@@ -81,6 +81,10 @@ class Admin:
         """Whether the brokers take a kind of request, as far as is known of them."""
         return all(request in requests for requests in self._able.values())
 
+    def cluster_id(self) -> str:
+        """The id that the cluster was given when it was made."""
+        return str(self._metadata().cluster_id)
+
     def _metadata(self) -> Any:
         deadline = time.monotonic() + PATIENCE_S - 3
         while True:

@@ -57,6 +57,11 @@ class KafkaHub(Hub):
         return self._url
 
     @property
+    def cluster(self) -> str | None:
+        self.check_usable()
+        return self.admin.cluster_id()
+
+    @property
     def commit_interval_s(self) -> float:
         return 0.1
 

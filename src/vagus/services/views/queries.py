@@ -40,7 +40,8 @@ _LOOK_BUSY_S = 0.005  # for commits of another process that somebody waits for
 class Queries(Closing):
     """The views of a service, by name.
 
-    They live in one SQLite file, `{service}-views.db` beside the hub unless `path` names another.
+    They live in one SQLite file unless `path` names another: `{service}-views.db` beside the hub;
+    for Kafka `{service}-views-{cluster}.db` in the folder at hand, with the id of the cluster.
     `follow` keeps them up to date; where several processes do so one of them builds, and another
     takes over when it ends. Any process that has opened them can query.
 
@@ -79,7 +80,7 @@ class Queries(Closing):
         self.types: dict[str, ViewType] = (
             service.declared_views if isinstance(service, ViewDeclarations) else {}
         )
-        self.path = path or file_of(service.name, hub.url)
+        self.path = path or file_of(service.name, hub)
         self._file = ViewFile(self.path, service.name)
         around = Surroundings(
             hub,
@@ -265,12 +266,17 @@ class Queries(Closing):
                 watcher.close()
 
 
-def file_of(service: str, hub_url: str) -> str:
-    """Where a service's views are kept: beside its hub; in memory, if that is."""
-    if hub_url == MEMORY:
+def file_of(service: str, hub: Hub) -> str:
+    """Where a service's views are kept: beside its hub; in memory, if that is.
+
+    Those of a cluster are in the folder at hand, and bear its id: views of one that are taken for
+    those of another would miss events without a word.
+    """
+    if hub.url == MEMORY:
         return MEMORY
-    folder = Path() if "://" in hub_url else Path(hub_url).parent
-    return str(folder / f"{service}-views.db")
+    if (cluster := hub.cluster) is not None:
+        return f"{service}-views-{cluster}.db"
+    return str(Path(hub.url).parent / f"{service}-views.db")
 
 
 def queries_of(app: App, hub: Hub, registry: Registry) -> Queries | None:
