@@ -372,3 +372,44 @@ def test_keys_may_be_whole_numbers() -> None:
             assert h.send(Count(number=number)).version == 2
         with pytest.raises(vg.errors.EncodeError, match="a whole number of 64 bits"):
             h.send(Count(number=1 << 64))
+
+
+class Noted(vg.Event):
+    account: str
+
+
+@pytest.mark.parametrize(
+    ("made", "wrong"),
+    [
+        (Noted(account="a"), "expected decide to give Deposited or Withdrawn, got Noted"),
+        (Deposit(account="a", cents=1), "got Deposit"),
+        (Deposited(account="b", cents=1), "expected account='a', that of the command, got 'b'"),
+        ("Deposited", "got str"),
+        (None, "got NoneType"),
+    ],
+    ids=str,
+)
+def test_events_of_other_topics_or_aggregates_are_refused(made: Any, wrong: str) -> None:
+    """And nothing at all comes of such a command."""
+    decider = vg.Decider(
+        initial=Account,
+        decide=lambda command, state: [Deposited(account="a", cents=1), made],
+        evolve=evolve,
+    )
+    with Harness(bank(decider=decider)) as h:
+        with pytest.raises(CommandFailed, match=wrong):
+            h.send(Deposit(account="a", cents=5))
+        assert h.read("account-event").height == 0
+        (letter,) = h.dead_letters
+        assert wrong in letter.error
+
+
+def test_a_command_that_cannot_be_read_is_set_apart_and_the_others_are_decided() -> None:
+    with Harness(bank()) as h:
+        assert h.send(Deposit(account="a", cents=1)).version == 1
+        place = TopicPartition("account-command", 0)
+        h.hub.append([(place, Records.of([b"a"], [b"\0\0\0\0\x63nonsense"], [0]))])
+        h.run()
+        (letter,) = h.dead_letters
+        assert letter.topic == "account-command"
+        assert h.send(Deposit(account="a", cents=1)).version == 2
