@@ -3,6 +3,7 @@
 #   PYTHON=/path/to/python3.12   the Python to use (default: python3 if new enough, else the newest)
 #   VENV=.venv                   where its packages go
 #   PYTEST_ARGS="-k windows"     more arguments for pytest
+#   HUB=kafka                    where `make demo` runs: a broker as of `make kafka`, a file, an address
 
 PYTHON ?=
 VENV ?= .venv
@@ -11,6 +12,7 @@ PORT ?= 9092
 ROUNDS ?= 10
 BENCH_ARGS ?=
 DEMO_ARGS ?=
+HUB ?=
 
 bin := $(VENV)/bin
 ready := $(VENV)/.ready
@@ -28,8 +30,8 @@ help: ## show this list
 
 setup: $(ready) ## make the virtual environment (every target does it when needed)
 
-demo: $(ready) ## run the demo: a year of real flights
-	@$(bin)/vagus demo flights $(DEMO_ARGS)
+demo: $(ready) $(if $(filter kafka,$(HUB)),kafka) ## run the demo: a year of real flights (HUB=kafka: on a broker)
+	@$(bin)/vagus demo flights $(if $(HUB),--hub $(HUB:kafka=kafka://localhost:$(PORT))) $(DEMO_ARGS)
 
 demo-shop: $(ready) ## run the shop: six services, under a load of customers
 	@$(bin)/vagus demo shop $(DEMO_ARGS)

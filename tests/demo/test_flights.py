@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import polars as pl
@@ -20,12 +20,16 @@ from polars.testing import assert_frame_equal
 from rich.console import Console
 
 import vagus as vg
+from tests.contract.cluster import clean
 from vagus.demo.flights import data, demo, report, run
 from vagus.demo.flights.app import app
+from vagus.runtime.runner import Runner
 from vagus.streams.views import Views
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.kafka.cluster import Cluster
 
 YEAR = 336_776
 
@@ -248,6 +252,38 @@ def test_several_workers_give_the_same_answers(tmp_path: Path) -> None:
         found = views["airline-delay-3h"].scan()
         equal(found, by_three_hours(first_days), "carrier", "window_start")
         views.close()
+
+
+def test_on_kafka_two_workers_give_the_same_answers(
+    kafka: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workers = []
+
+    class Counted(Runner):
+        def __init__(self, *given: Any, **named: Any) -> None:
+            workers.append(named["workers"])
+            super().__init__(*given, **named)
+
+    monkeypatch.setattr(demo, "Runner", Counted)
+    clean(kafka.bootstrap)
+    url = f"kafka://{kafka.bootstrap}"
+    printed = [perform(hub=hub, days=10) for hub in (url, str(tmp_path / "flights.db"))]
+    assert workers == [2, 1]
+    on_kafka, embedded = (
+        said[said.index("The worst hours") : said.index("departures were over an hour late")]
+        for said in printed
+    )
+    assert on_kafka == embedded
+    first_days = data.departures(10)
+    with vg.Client(app, url) as client:
+        found = client.read("departure-enriched")
+        equal(found, enriched(first_days), "scheduled_at", "flight", "origin")
+        views = Views(app, client.hub, client.registry)
+        equal(views["airport-delay-1h"].scan(), by_hour(first_days), "origin", "window_start")
+        found = views["airline-delay-3h"].scan()
+        equal(found, by_three_hours(first_days), "carrier", "window_start")
+        views.close()
+    clean(kafka.bootstrap)
 
 
 def test_missing_data_is_an_error_that_says_what_to_install(

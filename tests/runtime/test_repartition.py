@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+import threading
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import vagus as vg
+from tests.contract.cluster import clean
+from tests.contract.hubs import eventually
 from vagus.errors import HubError, HubUnavailable, OffsetOutOfRange
 from vagus.hub import TopicPartition
+from vagus.runtime.runner import Runner
+
+if TYPE_CHECKING:
+    from tests.kafka.cluster import Cluster
 
 
 class Sale(vg.Event):
@@ -55,3 +62,23 @@ def test_what_cannot_be_given_up_now_is_given_up_later(
         h.advance("10s")
         h.send(sales, Sale(sale="s3", shop="north"))
         assert h.hub.offsets([between], "earliest")[between] > 0
+
+
+def test_what_was_worked_through_does_not_lag_on_kafka(kafka: Cluster) -> None:
+    """Kafka's mark of a commit is behind the last record, and is passed too."""
+    clean(kafka.bootstrap)
+    app = vg.App("sales")
+    sales = app.topic("sale", Sale, key="sale", partitions=2)
+    sales.group_by("shop").agg(sales=vg.count(), name="by-shop").to_table("by-shop")
+    with vg.Client(app, f"kafka://{kafka.bootstrap}") as client:
+        client.send(sales, [Sale(sale=f"s{number}", shop="north") for number in range(20)])
+        runner = Runner(app, client.hub)
+        working = threading.Thread(target=runner.run)
+        working.start()
+        try:
+            eventually(lambda: runner.metrics.count("records_in") == 40, "all is worked through")
+            eventually(lambda: runner.lag() == 0, "nothing lags")
+        finally:
+            runner.stop()
+            working.join()
+    clean(kafka.bootstrap)

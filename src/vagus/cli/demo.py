@@ -23,6 +23,7 @@ def _demo() -> None:
         "vagus demo flights",
         "vagus demo flights --speed 3600",
         "vagus demo flights --hub flights.db --workers 2",
+        "vagus demo flights --hub kafka://localhost:9092",
     ),
 )
 def flights(
@@ -43,8 +44,11 @@ def flights(
         typer.Option(min=1, max=365, help="Only the first days of the year.", show_default="all"),
     ] = None,
     workers: Annotated[
-        int, typer.Option("--workers", "-w", min=1, help="Several are processes.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            "--workers", "-w", min=1, help="Several are processes.", show_default="1, on Kafka 2"
+        ),
+    ] = None,
     port: Annotated[
         int,
         typer.Option(

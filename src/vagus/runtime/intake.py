@@ -127,6 +127,10 @@ class Intake:
         """How many records of a partition are buffered."""
         return sum(piece.frame.height - piece.taken for piece in self._pieces[partition])
 
+    def done(self) -> list[TopicPartition]:
+        """The partitions of which all that was read has been taken."""
+        return [partition for partition, pieces in self._pieces.items() if not pieces]
+
     def take(self, behind: Collection[TopicPartition]) -> TaskInput | None:
         """All that can be processed now, or None.
 

@@ -36,7 +36,7 @@ from vagus.runtime.task import Outputs, Task
 from vagus.runtime.topic import TopicCodec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping
 
     from numpy.typing import NDArray
 
@@ -138,6 +138,7 @@ class Worker:
         }
         self._paused: set[TopicPartition] = set()
         self._stopping = False
+        self._reached: dict[TopicPartition, int] = {}  # positions that are, or will be, committed
         self._processed: dict[TopicPartition, int] = {}  # positions in repartition topics
         self._trimmed_s = self._seams.clock()
         self._member: Member = hub.join(
@@ -205,12 +206,20 @@ class Worker:
             if given is not None:
                 self._process(running, given, turn)
             self._call_due(running, turn, behind)
-        if turn.busy:
+        passed = self._passed(positions)
+        turn.positions.update(passed)
+        if turn.busy or passed:
             self._write_out(turn)
         if self._is_due():
             self.commit()
         self._throttle()
         return turn.busy
+
+    def _passed(self, positions: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        """Positions behind what is no record (Kafka's mark of a commit): else they would lag."""
+        inputs = (tp for run in self._running.values() for tp in run.intake.done())
+        moved = {tp: positions[tp] for tp in inputs if tp in positions}
+        return {tp: at for tp, at in moved.items() if at > self._reached.setdefault(tp, at)}
 
     def _take_in(self, read: FetchedRecords) -> None:
         for running in self._running.values():
@@ -368,6 +377,7 @@ class Worker:
                 pending.transaction.append(batches, located=located)
                 pending.nbytes += sum(records.nbytes for _, records in batches)
         pending.positions.update(turn.positions)
+        self._reached.update(turn.positions)
         pending.metrics.merge(turn.metrics)
         pending.answers += turn.answers
         pending.urgent = pending.urgent or turn.urgent
@@ -414,6 +424,7 @@ class Worker:
     # Partitions
 
     def _assigned(self, partitions: Collection[TopicPartition]) -> None:
+        self._reached |= self._hub.committed(self.app, partitions)
         owned = self._member.assignment | set(partitions)
         for sub in self._subs:
             numbers = {tp.partition for tp in owned if tp.topic == sub.sources[0].topic.name}
@@ -441,6 +452,7 @@ class Worker:
         self.commit()
         gone = set(partitions)
         self._paused -= gone
+        self._reached = {tp: at for tp, at in self._reached.items() if tp not in gone}
         for at, running in list(self._running.items()):
             if gone & set(running.task.inputs):
                 del self._running[at]

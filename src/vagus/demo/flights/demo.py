@@ -37,15 +37,16 @@ def run(
     hub: str | None = None,
     speed: float | None = None,
     days: int | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     port: int = 0,
     console: Console | None = None,
 ) -> None:
     """Send a year of departures through the application, and show what comes of it.
 
-    `hub` is the file of a hub that is kept; what it has already is not sent again. `speed` is how
-    many seconds of 2013 pass in a second (3600: an hour); without it, all goes as fast as it can.
-    `days` sends the first days of the year only. Several `workers` are processes. The tables are
+    `hub` is a hub that is kept, a file or a cluster; what it has already is not sent again. `speed`
+    is how many seconds of 2013 pass in a second (3600: an hour); without it, all goes as fast as it
+    can. `days` sends the first days of the year only. Several `workers` are processes; without a
+    number there are two on a cluster, and elsewhere one. The tables are
     served at `port` (0: any that is free). On a terminal they stay until Ctrl-C; Ctrl-C before
     that ends with what there is. Raises VagusError if the data is not installed, or the hub can't
     be used.
@@ -54,6 +55,7 @@ def run(
     console = console or Console(highlight=False)
     with TemporaryDirectory(prefix="vagus-flights-") as folder:
         path = hub or str(Path(folder) / "flights.db")
+        workers = workers or (2 if path.startswith("kafka://") else 1)
         with Client(app, path) as client:
             _Demonstration(client, console, Pace(speed, days), workers).perform(port, kept=hub)
 
@@ -79,11 +81,11 @@ class _Demonstration:
         with console.status("Reading the flights of 2013"):
             self._source = Source(client, pace)
             self._source.load_tables()
-        inputs = [source.topic.name for source in app.topology.sources()]
-        self._meter = Meter(client.hub, app.name, inputs)
         self._stop = threading.Event()
         load = _load if workers > 1 else None
         self._runner = Runner(app, client.hub, workers=workers, load=load)
+        inputs = [source.topic.name for source in app.topology.sources()]
+        self._meter = Meter(client.hub, self._runner.metrics, app.name, inputs)
 
     def perform(self, port: int, *, kept: str | None) -> None:
         began_s, sent = time.monotonic(), self._source.sent
@@ -92,12 +94,12 @@ class _Demonstration:
             console.print(f"The hub has {sent:,} departures already; going on from there.")
         with self._served(port) as url:
             whole = self._flow(url)
-            reading = self._meter.read()
+            alerts = self._client.read("delay-alert").height
             views = Views(app, self._client.hub, self._client.registry)
             found = report.answers(views)
             views.close()
             console.print()
-            report.show_answers(console, found, reading.counts["delay-alert"])
+            report.show_answers(console, found, alerts)
             done = "worked through" if whole else "then interrupted"
             took_s = time.monotonic() - began_s
             console.print(f"{source.sent - sent:,} departures sent, {done}, in {took_s:.1f} s.")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from vagus.demo.flights.source import Source
     from vagus.hub import Hub
+    from vagus.runtime.metrics import Metrics
 
 SHOWN = (
     ("departure", "departures sent"),
@@ -36,19 +37,29 @@ _LINE_S = 2.0  # between lines where there is no terminal to draw on
 
 @dataclass(frozen=True)
 class Reading:
-    """How far everything is at one moment: events in each topic, events not yet processed."""
+    """How far everything is at one moment.
+
+    `counts` are events of each topic, of the outputs those that came since the start; `done` are
+    the departures that were worked through, `lag` the events of any topic that were not.
+    `hub_bytes` is None where the hub is no file.
+    """
 
     at_s: float
     counts: dict[str, int]
+    done: int
     lag: int
-    hub_bytes: int
+    hub_bytes: int | None
 
 
 class Meter:
-    """Reads off the hub, whoever does the work, in this process or another."""
+    """Reads positions off the hub, and what the workers have counted.
 
-    def __init__(self, hub: Hub, group: str, inputs: Iterable[str]) -> None:
-        self._hub, self._group, self._inputs = hub, group, list(inputs)
+    Offsets don't count outputs: on Kafka, commits leave gaps between them.
+    """
+
+    def __init__(self, hub: Hub, metrics: Metrics, group: str, inputs: Iterable[str]) -> None:
+        self._hub, self._metrics = hub, metrics
+        self._group, self._inputs = group, list(inputs)
 
     def read(self) -> Reading:
         """How far everything is now."""
@@ -63,13 +74,14 @@ class Meter:
         done = self._hub.committed(self._group, partitions)
         ends = self._hub.offsets(partitions, "latest")
         lag = sum(end - done.get(partition, 0) for partition, end in ends.items())
-        counts = {name: self._count(name) if name in there else 0 for name, _ in SHOWN}
-        return Reading(time.monotonic(), counts, lag, self._bytes())
+        sent = sum(end for partition, end in ends.items() if partition.topic == "departure")
+        through = sum(at for partition, at in done.items() if partition.topic == "departure")
+        counts = {name: self._metrics.count("records_out", name) for name, _ in SHOWN}
+        return Reading(time.monotonic(), counts | {"departure": sent}, through, lag, self._bytes())
 
-    def _count(self, topic: str) -> int:
-        return sum(part.end_offset for part in self._hub.describe_topic(topic).partitions)
-
-    def _bytes(self) -> int:
+    def _bytes(self) -> int | None:
+        if "://" in self._hub.url:
+            return None
         file = Path(self._hub.url)
         return sum(part.stat().st_size for part in file.parent.glob(f"{file.name}*"))
 
@@ -95,7 +107,7 @@ class Display:
     def show(self, reading: Reading) -> None:
         """Show how far everything is now."""
         self._readings = [*self._readings[-10:], reading]
-        done = reading.counts["departure-enriched"]
+        done = reading.done
         if self._console.is_terminal:
             self._live.update(self._picture(reading), refresh=True)
         elif reading.at_s >= self._line_due_s:
@@ -107,7 +119,7 @@ class Display:
             )
 
     def _picture(self, reading: Reading) -> Group:
-        source, done = self._source, reading.counts["departure-enriched"]
+        source, done = self._source, reading.done
         table = Table.grid(padding=(0, 2))
         table.add_column(justify="right", style="bold")
         table.add_column(justify="right", style="cyan")
@@ -116,12 +128,10 @@ class Display:
         for topic, what in SHOWN:
             rate = f"{self._rate(topic):,.0f}/s"
             table.add_row(f"{reading.counts[topic]:,}", rate, what, topic)
-        state = Text.assemble(
-            (f"{reading.lag:,}", "bold"),
-            " events to process   ",
-            (f"{reading.hub_bytes / 1e6:,.0f} MB", "bold"),
-            " in the hub",
-        )
+        state = Text.assemble((f"{reading.lag:,}", "bold"), " events to process")
+        if reading.hub_bytes is not None:
+            state.append("   ").append(f"{reading.hub_bytes / 1e6:,.0f} MB", "bold")
+            state.append(" in the hub")
         if self._url:
             state.append(f"   {self._url}/views", style="dim")
         bar = Table.grid(padding=(0, 2))
