@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.kafka import program
 from tests.kafka import jars
-from tests.kafka.fixtures import require, skip_unless_required
+from tests.kafka.fixtures import skip_unless_required
 
 ROOT = Path(__file__).parents[2]
 OTHERS = {"kafka_streams", "kafka_streams_warm", "bare_client"}
@@ -24,8 +24,7 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def lines() -> list[dict[str, Any]]:
-    require()
+def lines(brokers: None) -> list[dict[str, Any]]:
     try:
         program.classpath()
     except jars.Missing as missing:

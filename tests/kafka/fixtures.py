@@ -41,7 +41,9 @@ def _missing() -> str | None:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip in one place, so that one line tells of all."""
-    if "brokers" in getattr(item, "fixturenames", ()):
+    chosen = getattr(item, "callspec", None)
+    asked = [*getattr(item, "fixturenames", ()), *(chosen.params.values() if chosen else ())]
+    if any(name in ("brokers", "kafka", "old_kafka") for name in asked):
         require()
 
 

@@ -58,7 +58,7 @@ def rest(hub: Hub) -> Rest:
 
 
 @pytest.fixture(scope="session")
-def java(tmp_path_factory: pytest.TempPathFactory) -> Java:
+def java(brokers: None, tmp_path_factory: pytest.TempPathFactory) -> Java:
     try:
         return Java(tmp_path_factory.mktemp("classes"))
     except jars.Missing as missing:

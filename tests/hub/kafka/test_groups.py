@@ -8,7 +8,6 @@ import pytest
 
 from tests.contract.hubs import all_values, read_values, records, settle
 from tests.kafka.cluster import Cluster
-from tests.kafka.fixtures import require
 from vagus.errors import Fenced
 from vagus.hub import Hub, TopicConfig, TopicPartition, connect
 
@@ -17,9 +16,8 @@ OUT = TopicPartition("out", 0)
 
 
 @pytest.fixture(scope="module")
-def old() -> Iterator[Cluster]:
+def old(brokers: None) -> Iterator[Cluster]:
     """A broker that knows only the older protocol of groups."""
-    require()
     with Cluster(properties={"group.coordinator.rebalance.protocols": "classic"}) as cluster:
         yield cluster
 
