@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.contract.hubs import records
 from vagus.errors import HubError
-from vagus.hub import connect
+from vagus.hub import TopicConfig, TopicPartition, connect
+from vagus.hub.kafka.hub import KafkaHub
 from vagus.hub.kafka.settings import KafkaSettings, is_secret
+
+if TYPE_CHECKING:
+    from tests.kafka.cluster import Cluster
 
 
 def settings(
@@ -140,3 +146,28 @@ def test_without_the_client_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "confluent_kafka", None)
     with pytest.raises(HubError, match=r"pip install 'vagus\[kafka\]'"):
         connect("kafka://a")
+
+
+def test_topics_get_the_replicas_that_the_address_asks_for(kafka: Cluster) -> None:
+    with connect(f"kafka://{kafka.bootstrap}?replication=1&min.insync.replicas=2") as hub:
+        assert isinstance(hub, KafkaHub)
+        hub.create_topic("replicated", TopicConfig())
+        assert hub.admin.settings("replicated")["min.insync.replicas"] == "2"
+        hub.delete_topic("replicated")
+
+
+def test_more_replicas_than_brokers_are_refused_with_what_to_do(kafka: Cluster) -> None:
+    with (
+        connect(f"kafka://{kafka.bootstrap}?replication=2") as hub,
+        pytest.raises(HubError, match=r"(?i)replication factor.*\?replication=1"),
+    ):
+        hub.create_topic("too-often", TopicConfig())
+
+
+def test_any_property_of_the_client_is_passed_on(kafka: Cluster) -> None:
+    large = [(TopicPartition("small", 0), records([b"x" * 2000]))]
+    with connect(f"kafka://{kafka.bootstrap}?message.max.bytes=1000") as hub:
+        hub.create_topic("small", TopicConfig())
+        with pytest.raises(HubError, match="at most 1000 bytes"):
+            hub.append(large)
+        hub.delete_topic("small")
