@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.contract.cluster import clean
+from tests.contract.hubs import records
 from tests.mirror.conftest import everything, fill, mirror, unread
 from tests.mirror.test_schemas import OTHER, read_lines, write_lines
 from vagus.errors import Fenced
@@ -18,6 +19,7 @@ from vagus.hub.schemas import HubRegistry
 
 if TYPE_CHECKING:
     from tests.kafka.cluster import Cluster
+    from tests.kafka.old import OldBroker
 
 BUS = TopicPartition("bus", 0)
 TABLE = TopicPartition("table", 0)
@@ -28,6 +30,14 @@ def cluster(kafka: Cluster) -> Iterator[Hub]:
     with connect(f"kafka://{kafka.bootstrap}") as hub:
         yield hub
     clean(kafka.bootstrap)
+
+
+@pytest.fixture
+def elsewhere(old_kafka: OldBroker) -> Iterator[Hub]:
+    """Another cluster, of another age."""
+    with connect(f"kafka://{old_kafka.bootstrap}") as hub:
+        yield hub
+    clean(old_kafka.bootstrap)
 
 
 @pytest.fixture
@@ -64,6 +74,26 @@ def test_what_goes_to_kafka_and_back_is_the_same(laptop: Hub, cluster: Hub, othe
         for hub in (cluster, other):
             moved = hub.committed(group, [place])[place]
             assert unread(hub, place, moved) == unread(laptop, place, at)
+
+
+def test_what_goes_from_cluster_to_cluster_is_the_same(
+    laptop: Hub, cluster: Hub, elsewhere: Hub
+) -> None:
+    mirror(laptop, cluster, with_groups=True).copy()
+    over = mirror(cluster, elsewhere, name="cluster", with_groups=True)
+    over.copy()
+    assert all(each.same for each in over.verify())
+    for topic in ("bus", "table", "line"):
+        assert everything(elsewhere, topic) == everything(laptop, topic)
+        config = laptop.describe_topic(topic).config
+        assert elsewhere.describe_topic(topic).config == config
+    assert read_lines(elsewhere) == read_lines(laptop)
+    at = laptop.committed("look", [BUS])[BUS]
+    moved = elsewhere.committed("look", [BUS])[BUS]
+    assert unread(elsewhere, BUS, moved) == unread(laptop, BUS, at)
+    cluster.append([(BUS, records([b"later"]))])
+    over.copy()
+    assert everything(elsewhere, "bus") == everything(cluster, "bus")
 
 
 def test_it_goes_on_in_kafka_in_steps(
