@@ -9,7 +9,7 @@ how it is done here, a column at a time.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Literal
@@ -75,15 +75,21 @@ class TaskInput:
 
 
 class Intake:
-    """Buffers the partitions of one task."""
+    """Buffers the partitions of one task. `committed` is where the group is in them."""
 
     def __init__(
-        self, app: str, partitions: Sequence[TopicPartition], rank: Rank = by_time
+        self,
+        app: str,
+        partitions: Sequence[TopicPartition],
+        rank: Rank = by_time,
+        *,
+        committed: Mapping[TopicPartition, int] | None = None,
     ) -> None:
         self._app = app
         self._pieces: dict[TopicPartition, deque[_Piece]] = {tp: deque() for tp in partitions}
         self._high: dict[TopicPartition, int] = dict.fromkeys(partitions, -1)
         self._rank = rank
+        self._reached = dict(committed or {})
 
     def add(self, read: FetchedRecords, decoded: DecodedRecords) -> None:
         """Buffer what was read from one of the partitions."""
@@ -127,9 +133,20 @@ class Intake:
         """How many records of a partition are buffered."""
         return sum(piece.frame.height - piece.taken for piece in self._pieces[partition])
 
-    def done(self) -> list[TopicPartition]:
-        """The partitions of which all that was read has been taken."""
-        return [partition for partition, pieces in self._pieces.items() if not pieces]
+    def passed(self, positions: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        """Positions beyond those of `take`, where all that was read before them was taken.
+
+        Between lies no record (but Kafka's mark of a commit): without them, the group would seem
+        to lag for as long as nothing comes.
+        """
+        moved = {
+            partition: positions[partition]
+            for partition, pieces in self._pieces.items()
+            if not pieces and partition in positions
+        }
+        found = {tp: at for tp, at in moved.items() if at > self._reached.setdefault(tp, at)}
+        self._reached |= found
+        return found
 
     def take(self, behind: Collection[TopicPartition]) -> TaskInput | None:
         """All that can be processed now, or None.
@@ -168,6 +185,7 @@ class Intake:
                 queue.popleft()
         if not parts:
             return None
+        self._reached |= positions
         return _merge(parts, aside, positions)
 
     @staticmethod

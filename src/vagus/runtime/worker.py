@@ -36,7 +36,7 @@ from vagus.runtime.task import Outputs, Task
 from vagus.runtime.topic import TopicCodec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection
 
     from numpy.typing import NDArray
 
@@ -138,7 +138,6 @@ class Worker:
         }
         self._paused: set[TopicPartition] = set()
         self._stopping = False
-        self._reached: dict[TopicPartition, int] = {}  # positions that are, or will be, committed
         self._processed: dict[TopicPartition, int] = {}  # positions in repartition topics
         self._trimmed_s = self._seams.clock()
         self._member: Member = hub.join(
@@ -206,20 +205,13 @@ class Worker:
             if given is not None:
                 self._process(running, given, turn)
             self._call_due(running, turn, behind)
-        passed = self._passed(positions)
-        turn.positions.update(passed)
-        if turn.busy or passed:
+            turn.positions |= running.intake.passed(positions)
+        if turn.busy or turn.positions:
             self._write_out(turn)
         if self._is_due():
             self.commit()
         self._throttle()
         return turn.busy
-
-    def _passed(self, positions: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
-        """Positions behind what is no record (Kafka's mark of a commit): else they would lag."""
-        inputs = (tp for run in self._running.values() for tp in run.intake.done())
-        moved = {tp: positions[tp] for tp in inputs if tp in positions}
-        return {tp: at for tp, at in moved.items() if at > self._reached.setdefault(tp, at)}
 
     def _take_in(self, read: FetchedRecords) -> None:
         for running in self._running.values():
@@ -377,7 +369,6 @@ class Worker:
                 pending.transaction.append(batches, located=located)
                 pending.nbytes += sum(records.nbytes for _, records in batches)
         pending.positions.update(turn.positions)
-        self._reached.update(turn.positions)
         pending.metrics.merge(turn.metrics)
         pending.answers += turn.answers
         pending.urgent = pending.urgent or turn.urgent
@@ -424,16 +415,16 @@ class Worker:
     # Partitions
 
     def _assigned(self, partitions: Collection[TopicPartition]) -> None:
-        self._reached |= self._hub.committed(self.app, partitions)
+        committed = self._hub.committed(self.app, partitions)
         owned = self._member.assignment | set(partitions)
         for sub in self._subs:
             numbers = {tp.partition for tp in owned if tp.topic == sub.sources[0].topic.name}
             for number in sorted(numbers):
                 inputs = {TopicPartition(source.topic.name, number) for source in sub.sources}
                 if (sub.number, number) not in self._running and inputs <= owned:
-                    self._start(sub, number)
+                    self._start(sub, number, committed)
 
-    def _start(self, sub: SubTopology, number: int) -> None:
+    def _start(self, sub: SubTopology, number: int, at: dict[TopicPartition, int]) -> None:
         stores: dict[str, Store] = {}
         for step in sub.steps:
             for spec in step.stores:
@@ -445,14 +436,13 @@ class Worker:
                 store = stores[spec.name] = Store.for_topic(spec.topic)
                 restore(self._hub, store, self._codec(spec.topic.name), ends, self._seams.progress)
         task = Task(sub, number, stores)
-        intake = Intake(self.app, task.inputs, self._seams.rank)
+        intake = Intake(self.app, task.inputs, self._seams.rank, committed=at)
         self._running[sub.number, number] = _Running(task, intake, self._seams.clock())
 
     def _revoked(self, partitions: Collection[TopicPartition]) -> None:
         self.commit()
         gone = set(partitions)
         self._paused -= gone
-        self._reached = {tp: at for tp, at in self._reached.items() if tp not in gone}
         for at, running in list(self._running.items()):
             if gone & set(running.task.inputs):
                 del self._running[at]
