@@ -96,11 +96,15 @@ class Signal:
     ) -> None:
         """Until there was a commit to these since `token`, or `woken`, or the time is over."""
         deadline = time.monotonic() + timeout_s
+
+        def over() -> bool:
+            return self._is_new(token, partitions) or woken()
+
         with self._lock:
             waiter = _Waiter(partitions, self._lock)
             self._waiters.append(waiter)
             try:
-                while not self._is_new(token, partitions) and not woken():
+                while not over():
                     now = time.monotonic()
                     left = deadline - now
                     if left <= 0:
@@ -110,7 +114,7 @@ class Signal:
                         continue
                     self._poller = waiter
                     try:
-                        changed = self._slept(left, busy=now < self._busy_until)
+                        changed = self._slept(left, over, busy=now < self._busy_until)
                     finally:
                         self._poller = None
                         self._gone.notify_all()
@@ -121,10 +125,11 @@ class Signal:
                 if self._waiters and self._poller is None:  # somebody else has to poll now
                     self._waiters[0].wake.notify()
 
-    def _slept(self, left_s: float, *, busy: bool) -> bool:
+    def _slept(self, left_s: float, over: Callable[[], bool], *, busy: bool) -> bool:
         """Sleep on the log; whether another process has committed. Lets go of the lock meanwhile.
 
-        The lock of those who write, which the look at the counter takes, comes before ours.
+        The lock of those who write, which the look at the counter takes, comes before ours. Who is
+        called to what this process wrote doesn't wait for it.
         """
         storage = self._storage
         assert storage is not None
@@ -137,7 +142,7 @@ class Signal:
         try:
             pause_s = min(left_s, _LOOK_BUSY_S if busy else again_s)
             written = watch.sleep(pause_s, through_writes=busy)
-            version = storage.version()
+            version = None if over() else storage.version()
         finally:
             self._lock.acquire()
         changed = version is not None and version != self._version
