@@ -164,15 +164,15 @@ class AvroCodec:
         reader = self._reader(int.from_bytes(first[1:HEAD_BYTES], "big"))
         if isinstance(reader, str) or not reader.fast:
             return None
-        data = values.to_list()
-        columns = reader.read_all(data)
-        if columns is None:
-            return None
         bad = BadRows()
-        frame = self._framed(reader.finish(columns, len(data), bad), rows, reader.target.name)
-        if bad.reasons:
-            frame = without(frame, bad)
-        return Decoded(self._joined([frame]), gone, _bad_values(bad, data, rows))
+        read = reader.read(values, bad)
+        if read is None:
+            return None
+        frame = self._framed(read, rows, reader.target.name)
+        if not bad.reasons:
+            return Decoded(self._joined([frame]), gone, [])
+        frame = without(frame, bad)
+        return Decoded(self._joined([frame]), gone, _bad_values(bad, values.to_list(), rows))
 
     def _decode_mixed(
         self, values: BytesColumn, rows: NDArray[np.uint32], gone: NDArray[np.uint32]

@@ -23,6 +23,7 @@ import numpy as np
 import polars as pl
 
 from vagus.errors import DecodeError, EncodeError, VagusError
+from vagus.events.column import BytesColumn
 from vagus.events.nodes import BadRows
 from vagus.events.reading import Reader
 from vagus.events.schema import RecordSchema
@@ -232,17 +233,16 @@ class _Form:
         return [value for value in values.to_list() if value is not None]
 
     def read(self, values: list[bytes | None], name: str) -> pl.Series:
-        columns = self._reader.read_all(values) if values else []
-        if columns is None:
+        if not values:
+            return pl.Series(name, [], self.dtype)
+        bad = BadRows()
+        frame = self._reader.read(BytesColumn(values), bad)
+        if frame is None:
             raise DecodeError(
                 f"expected {self._kind} inside encrypted values, got another type",
                 where=name,
                 hint="the type of a personal field can't be changed: add a field",
             )
-        if not values:
-            return pl.Series(name, [], self.dtype)
-        bad = BadRows()
-        frame = self._reader.finish(columns, len(values), bad)
         for reason in bad.reasons.values():
             raise DecodeError(reason, where=name)
         return frame["value"].alias(name)

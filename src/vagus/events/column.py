@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pyarrow as pa
 from vagus.errors import EncodeError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -20,6 +21,7 @@ __all__ = ["BytesColumn"]
 
 _FEW = 4_096  # values that are quicker put together here than by Polars
 _SMALL_BYTES = 1 << 28
+_PIECE = 8_192  # values whose Python objects fit into a processor's cache
 
 
 class BytesColumn:
@@ -40,7 +42,7 @@ class BytesColumn:
     def __init__(self, values: Sequence[bytes | None] | pa.BinaryArray) -> None:
         self._list: list[bytes | None] | None = None
         self._array: pa.BinaryArray | None = None
-        self._parts: list[pa.BinaryArray] = []
+        self._parts: list[BytesColumn] = []  # each a list or an array
         self._nbytes: int | None = None
         if isinstance(values, pa.Array):
             self._array = values if pa.types.is_binary(values.type) else values.cast(pa.binary())
@@ -57,17 +59,16 @@ class BytesColumn:
         """The columns one after another."""
         if len(columns) == 1:
             return columns[0]
-        if all(column._array is None and not column._parts for column in columns):
-            return cls([value for column in columns for value in column.to_list()])
         whole = cls([])
-        whole._list = None
-        whole._parts = [part for column in columns for part in column._arrays()]
+        parts = [part for column in columns for part in column._leaves()]
+        if len(parts) > 1:
+            whole._list, whole._parts = None, parts
         return whole
 
     def __len__(self) -> int:
-        if self._list is not None:
-            return len(self._list)
-        return sum(map(len, self._arrays()))
+        if self._parts:
+            return sum(map(len, self._parts))
+        return len(self.to_list() if self._array is None else self._array)
 
     def __repr__(self) -> str:
         return f"BytesColumn({len(self)} values, {self.null_count} null)"
@@ -75,48 +76,77 @@ class BytesColumn:
     @property
     def null_count(self) -> int:
         """How many of the values are null."""
-        if self._list is not None:
-            return self._list.count(None)
-        return sum(int(part.null_count) for part in self._arrays())
+        if self._parts:
+            return sum(part.null_count for part in self._parts)
+        if self._array is None:
+            return self.to_list().count(None)
+        return int(self._array.null_count)
 
     @property
     def nbytes(self) -> int:
         """How many bytes the values hold, without their lengths."""
-        if self._array is None and self._list is not None:
-            if self._nbytes is None:
-                self._nbytes = sum(map(len, filter(None, self._list)))
-            return self._nbytes
-        return sum(map(_content_bytes, self._arrays()))
+        if self._nbytes is None:
+            if self._parts:
+                self._nbytes = sum(part.nbytes for part in self._parts)
+            elif self._array is None:
+                self._nbytes = sum(map(len, filter(None, self.to_list())))
+            else:
+                self._nbytes = _content_bytes(self._array)
+        return self._nbytes
 
     def to_arrow(self) -> pa.BinaryArray:
         """The column as an Arrow binary array."""
         if self._array is None:
-            if self._parts:
-                self._array = pa.concat_arrays(self._parts)
-                self._parts = []
+            if self._as_lists():
+                self._array = _from_list(self.to_list())
             else:
-                assert self._list is not None
-                self._array = _from_list(self._list)
+                self._array = pa.concat_arrays(self._arrays())
+                self._parts = []
         return self._array
 
     def to_list(self) -> list[bytes | None]:
         """The column as a list; do not change it."""
         if self._list is None:
-            # Polars makes Python objects of an Arrow array in half the time Arrow does itself.
-            self._list = pl.Series(pa.chunked_array(self._arrays(), pa.binary())).to_list()
+            if self._as_lists():
+                self._list = list(chain.from_iterable(part.to_list() for part in self._parts))
+                self._parts = []
+            else:
+                self._list = _objects(pa.chunked_array(self._arrays(), pa.binary()))
         return self._list
 
+    def pieces(self) -> Iterator[tuple[int, list[bytes | None]]]:
+        """The column as lists, one after another, each with the place of its first value.
+
+        Objects that must be made are made for one piece at a time: half of what a million of them
+        costs is memory that is fetched and given back; that of a piece serves the next one, too.
+        """
+        count = len(self)
+        if count <= _PIECE or self._list is not None or self._as_lists():
+            yield 0, self.to_list()
+            return
+        array = pa.chunked_array(self._arrays(), pa.binary())
+        for start in range(0, count, _PIECE):
+            yield start, _objects(array.slice(start, _PIECE))
+
+    def _as_lists(self) -> bool:
+        """Whether all of the column is held as lists, and nothing of it as an array."""
+        return all(part._array is None for part in self._leaves())
+
+    def _leaves(self) -> list[BytesColumn]:
+        return self._parts or [self]
+
     def _arrays(self) -> list[pa.BinaryArray]:
-        return self._parts or [self.to_arrow()]
+        return [part.to_arrow() for part in self._leaves()]
 
     def without_nulls(self) -> tuple[BytesColumn, NDArray[np.uint32], NDArray[np.uint32]]:
         """The values that aren't null, the rows they are in, and the rows of the nulls."""
         every = np.arange(len(self), dtype=np.uint32)
         if not self.null_count:
             return self, every, every[:0]
-        if self._list is not None:
-            present = BytesColumn([value for value in self._list if value is not None])
-            gone = np.array([value is None for value in self._list])
+        if self._as_lists():
+            values = self.to_list()
+            present = BytesColumn([value for value in values if value is not None])
+            gone = np.array([value is None for value in values])
         else:
             array = self.to_arrow()
             present = BytesColumn(array.drop_null())
@@ -132,8 +162,8 @@ class BytesColumn:
 
     def slice(self, start: int, stop: int) -> BytesColumn:
         """The values from `start` up to, but without, `stop`."""
-        if self._array is None and self._list is not None:
-            return BytesColumn(self._list[start:stop])
+        if self._as_lists():
+            return BytesColumn(self.to_list()[start:stop])
         return BytesColumn(self.to_arrow().slice(start, stop - start))
 
 
@@ -145,6 +175,12 @@ def truths(array: pa.BooleanArray) -> NDArray[np.bool_]:
     bits = np.frombuffer(array.buffers()[1] or b"", dtype=np.uint8)
     found = np.unpackbits(bits, count=array.offset + len(array), bitorder="little")
     return found[array.offset :].view(np.bool_)
+
+
+def _objects(array: pa.ChunkedArray) -> list[bytes | None]:
+    # Polars makes Python objects of an Arrow array in half the time Arrow does itself.
+    found: list[bytes | None] = pl.Series(array).to_list()
+    return found
 
 
 def _content_bytes(array: pa.BinaryArray) -> int:

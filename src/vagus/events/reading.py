@@ -19,6 +19,7 @@ from vagus.events.writing import HEAD_BYTES, framed_schema
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from vagus.events.column import BytesColumn
     from vagus.events.schema import RecordSchema
 
 __all__ = ["Origin", "Reader", "without"]
@@ -57,7 +58,22 @@ class Reader:
             return columns
         return resolve_record(self._writer, self.target, columns, count, bad)
 
-    def read_all(self, data: list[bytes | None]) -> list[pa.Array] | None:
+    def read(self, values: BytesColumn, bad: BadRows) -> pl.DataFrame | None:
+        """The frame of the values, or None if one of them is no such Avro or has another id.
+
+        Rows that can't be what their type says are `bad`.
+        """
+        pieces = []
+        for start, data in values.pieces():
+            columns = self._stored(data)
+            if columns is None:
+                return None
+            rows = np.arange(start, start + len(data)) if start else None
+            pieces.append(self._logical(columns, rows, bad))
+        whole = self._resolve(_joined(pieces), len(values), bad)
+        return frame_of(whole, self.target.columns, len(values))
+
+    def _stored(self, data: list[bytes | None]) -> list[pa.Array] | None:
         """The columns in storage form, or None if a value is unsound or has another id."""
         try:
             batch = pyruhvro.deserialize_array(data, self._avro)
@@ -72,13 +88,14 @@ class Reader:
             return None
         return columns[2:]
 
-    def finish(self, columns: list[pa.Array], count: int, bad: BadRows) -> pl.DataFrame:
-        """The frame of columns in storage form."""
-        logical = [
-            node.read(column, None, bad)
+    def _logical(
+        self, columns: list[pa.Array], rows: NDArray[np.int64] | None, bad: BadRows
+    ) -> list[pa.Array]:
+        """What columns in storage form mean; None for their rows if these are the first."""
+        return [
+            node.read(column, rows, bad)
             for node, column in zip(self._writer.nodes.values(), columns, strict=True)
         ]
-        return frame_of(self._resolve(logical, count, bad), self.target.columns, count)
 
     def read_each(
         self, data: list[bytes | None], origin: Origin, *, tried: bool
@@ -91,10 +108,7 @@ class Reader:
         places = np.arange(len(data))
         columns = self._sound(data) if self.fast and not tried else None
         pieces = self._sifted(data, places, origin, bad) if columns is None else [(columns, places)]
-        columns = [
-            pa.concat_arrays(parts) if len(parts) > 1 else parts[0]
-            for parts in zip(*(columns for columns, _ in pieces), strict=True)
-        ]
+        columns = _joined([columns for columns, _ in pieces])
         kept = np.concatenate([places for _, places in pieces])
         late = BadRows()
         frame = frame_of(self._resolve(columns, len(kept), late), self.target.columns, len(kept))
@@ -139,14 +153,11 @@ class Reader:
 
     def _sound(self, data: list[bytes | None]) -> list[pa.Array] | None:
         """The logical columns of values that are all sound, else None."""
-        columns = self.read_all(data)
+        columns = self._stored(data)
         if columns is None:
             return None
         bad = BadRows()
-        logical = [
-            node.read(column, None, bad)
-            for node, column in zip(self._writer.nodes.values(), columns, strict=True)
-        ]
+        logical = self._logical(columns, None, bad)
         return None if bad.reasons else logical
 
     def _read_single(
@@ -157,6 +168,13 @@ class Reader:
         for row, reason in here.reasons.items():
             bad.reasons[int(places[row])] = reason
         return columns, places[rows]
+
+
+def _joined(pieces: list[list[pa.Array]]) -> list[pa.Array]:
+    """Columns in pieces as columns."""
+    if len(pieces) == 1:
+        return pieces[0]
+    return [pa.concat_arrays(parts) for parts in zip(*pieces, strict=True)]
 
 
 def without(frame: pl.DataFrame, bad: BadRows) -> pl.DataFrame:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from itertools import repeat
+from itertools import pairwise, repeat
 from operator import length_hint
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from confluent_kafka import Producer
+    from numpy.typing import NDArray
 
 _FULL_S = 0.1
 _NEW_S = 5.0
@@ -38,12 +39,23 @@ def produce(
 
     `on_delivery` is called for each record with an error, or None, and the message.
     """
+    stamps = records.timestamps if records.timestamps.all() else _stamps(records)
+    for start, values in records.values.pieces():
+        stop = start + len(values)
+        columns = [values, records.keys.slice(start, stop).to_list(), stamps[start:stop].tolist()]
+        if records.headers is not None:
+            columns.append(list(map(list, records.headers[start:stop])))
+        _produce(producer, partition, columns, on_delivery)
+
+
+def _produce(
+    producer: Producer,
+    partition: TopicPartition,
+    columns: list[list[Any]],
+    on_delivery: Callable[..., None] | None,
+) -> None:
     topic, number = partition
     deadline = time.monotonic() + _NEW_S
-    stamps = (records.timestamps if records.timestamps.all() else _stamps(records)).tolist()
-    columns = [records.values.to_list(), records.keys.to_list(), stamps]
-    if records.headers is not None:
-        columns.append(list(map(list, records.headers)))
     fixed = repeat(number), repeat(on_delivery), repeat(None)
     while columns[0]:
         values, keys, *others = map(iter, columns)
@@ -76,9 +88,18 @@ def group(messages: Sequence[Message]) -> dict[TopicPartition, list[Message]]:
     names: list[Any] = list(map(Message.topic, messages))
     if numbers.count(numbers[0]) == len(numbers) and names.count(names[0]) == len(names):
         return {TopicPartition(names[0], numbers[0]): list(messages)}
-    for message, name, number in zip(messages, names, numbers, strict=True):
-        found.setdefault(TopicPartition(name, number), []).append(message)
+    changes = np.diff(_codes(names)).astype(bool) | np.diff(_codes(numbers)).astype(bool)
+    bounds = [0, *(np.flatnonzero(changes) + 1).tolist(), len(messages)]
+    for start, stop in pairwise(bounds):  # the client hands out long runs, as they were fetched
+        partition = TopicPartition(names[start], numbers[start])
+        found.setdefault(partition, []).extend(messages[start:stop])
     return found
+
+
+def _codes(values: list[Any]) -> NDArray[np.int64]:
+    """A number for each value, the same for the same."""
+    known = {value: code for code, value in enumerate(set(values))}
+    return np.fromiter(map(known.__getitem__, values), np.int64, len(values))
 
 
 def columns(partition: TopicPartition, messages: Sequence[Message]) -> FetchedRecords:
