@@ -171,6 +171,7 @@ class KafkaReader(Reader):
         # Small reads take from what larger ones would have fetched, so that partitions take turns.
         most = min(max_records, max_bytes // self._record_bytes)
         wanted = max(most, min(_AHEAD_RECORDS, _AHEAD_BYTES // self._record_bytes), 1)
+        only = next(iter(self._positions)) if len(self._positions) == 1 else None
         with _without_collector():
             # Errors of the group, unlike those of partitions, are told to `poll` only.
             first = self._consumer.poll(wait_s)
@@ -180,14 +181,20 @@ class KafkaReader(Reader):
                 messages += self._consumer.consume(count, 0)
             while messages:
                 # A chunk becomes columns, and its messages go, while they are in the cache.
-                self._keep(messages)
+                self._keep(messages, only)
                 count = min(_CHUNK, wanted - self._held_count)
                 messages = self._consumer.consume(count, 0) if count > 0 else []
             del first, messages
         for partition in self._positions:
             self._see_end(partition)
 
-    def _keep(self, messages: list[Message]) -> None:
+    def _keep(self, messages: list[Message], only: TopicPartition | None = None) -> None:
+        """Hold messages; `only` was the only partition before the client was asked for them."""
+        if [*self._positions] != [only]:
+            only = None
+        if only is not None and not any(map(Message.error, messages)):
+            self._hold(convert.columns(only, messages))  # what each is of need not be looked at
+            return
         for partition, of in convert.group(messages).items():
             if partition not in self._positions:
                 for error in (message.error() for message in of):
