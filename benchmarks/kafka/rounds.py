@@ -63,7 +63,7 @@ class Bench:
         run = Run(job, number)
         before = set(self._hub.topics())
         bare = self._bare_client(run)
-        vagus = self.vagus(run, 1)
+        vagus = self._vagus(run)
         streams = self._kafka_streams(run)
         found = difference(self._hub, self._registry, job, run.output, self._theirs(run))
         if found is not None:
@@ -72,8 +72,7 @@ class Bench:
             self._hub.delete_topic(topic)
         return Outcome(vagus, streams, bare)
 
-    def vagus(self, run: Run, workers: int) -> Usage:
-        """Drain the events with workers of Vagus."""
+    def _vagus(self, run: Run) -> Usage:
         module = ["-m", "benchmarks.kafka.worker", f"kafka://{self._bootstrap}"]
         command = [sys.executable, *module, run.job.name, str(run.number), str(run.partitions)]
         return self._drain(command, run.name)
