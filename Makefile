@@ -37,7 +37,7 @@ demo-shop: $(ready) ## run the shop: six services, under a load of customers
 	@$(bin)/vagus demo shop $(DEMO_ARGS)
 
 test: $(ready) ## run every test, the examples in docstrings and the programs in the pages
-	@$(bin)/python -m pytest -n logical $(PYTEST_ARGS)
+	@$(bin)/python -m pytest -n logical --dist loadgroup $(PYTEST_ARGS)
 
 test-faults: $(ready) ## try faults on three Kafka brokers, ROUNDS=10 times each (about an hour)
 	@VAGUS_FAULT_ROUNDS=$(ROUNDS) VAGUS_REQUIRE_KAFKA=1 \
