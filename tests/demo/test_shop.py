@@ -14,18 +14,19 @@ import pytest
 from rich.console import Console
 
 import vagus as vg
+from tests.contract.hubs import ClusterUnderTest
 from vagus.demo.shop import order, run, sales
 from vagus.demo.shop.books import Books
 from vagus.demo.shop.customers import Customers
 from vagus.demo.shop.staff import SERVICES, Staff
-from vagus.hub.schemas import HubRegistry
 from vagus.services.views import Queries
 
 if TYPE_CHECKING:
+    from tests.kafka.cluster import Cluster
     from vagus.hub import Hub
 
 PATIENCE_S = 120.0
-_PIECES = 40  # of each product: too few for all that is ordered
+_PIECES = 30  # of each product: too few for all that is ordered
 
 
 def _settled(hub: Hub) -> Books:
@@ -67,18 +68,32 @@ def _each_refusal_of_stock_rejected_an_order(hub: Hub) -> None:
 
 @pytest.mark.timeout(600)
 def test_stock_payments_and_orders_add_up_whichever_service_is_killed(tmp_path: Path) -> None:
+    with vg.connect(str(tmp_path / "shop.db")) as hub:
+        _check(hub, tmp_path, orders=150, deaths=5)
+
+
+@pytest.mark.timeout(600)
+def test_on_kafka_they_add_up_too(
+    kafka: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where the services' views are
+    under_test = ClusterUnderTest(kafka)
+    try:
+        _check(under_test.connect(), tmp_path, orders=80, deaths=2)
+    finally:
+        under_test.close()
+
+
+def _check(hub: Hub, folder: Path, *, orders: int, deaths: int) -> None:
     seed = random.SystemRandom().getrandbits(32)
     print(f"seed {seed}")
-    with vg.connect(str(tmp_path / "shop.db")) as hub:
-        books = open_and_close(hub, tmp_path, seed, orders=150, deaths=5)
-        assert books.placed == 150
-        assert books.wrong() == []
-        _each_refusal_of_stock_rejected_an_order(hub)
-        with Queries(
-            sales.service, hub, registry=HubRegistry(hub), path=str(tmp_path / "sales.db")
-        ) as queries:
-            queries.refresh()
-            assert sum(row.cents for row in queries["sales"].find()) == books.cents_confirmed
+    books = open_and_close(hub, folder, seed, orders=orders, deaths=deaths)
+    assert books.placed == orders
+    assert books.wrong() == []
+    _each_refusal_of_stock_rejected_an_order(hub)
+    with Queries(sales.service, hub, path=str(folder / "sales.db")) as queries:
+        queries.refresh()
+        assert sum(row.cents for row in queries["sales"].find()) == books.cents_confirmed
 
 
 def test_the_demonstration_ends_with_books_that_add_up() -> None:

@@ -46,6 +46,10 @@ _SMALL = {
     "offsets.topic.num.partitions": "4",
     "transaction.state.log.num.partitions": "4",
 }
+_ALONE = {
+    # Nobody else could take over from a single broker that a busy machine keeps waiting.
+    "broker.session.timeout.ms": "60000",
+}
 _QUICK_FAILOVER = {
     "broker.session.timeout.ms": "3000",
     "broker.heartbeat.interval.ms": "300",
@@ -271,7 +275,7 @@ class Cluster:
             "share.coordinator.state.topic.min.isr": str(spare),
             **_SMALL,
             **QUICK_GROUPS,
-            **(_QUICK_FAILOVER if len(self._ports) > 1 else {}),
+            **(_QUICK_FAILOVER if len(self._ports) > 1 else _ALONE),
             **self._security(),
         }
 

@@ -76,7 +76,12 @@ def flights(
 def shop(
     hub: Annotated[
         str | None,
-        typer.Option("--hub", metavar="HUB", help="A hub to keep.", show_default="a temporary one"),
+        typer.Option(
+            "--hub",
+            metavar="HUB",
+            help="A hub to keep: a file, or kafka://HOST:PORT.",
+            show_default="a temporary one",
+        ),
     ] = None,
     orders: Annotated[int, typer.Option(min=3, help="How many orders are placed.")] = 1_000,
     seed: Annotated[int, typer.Option(help="What the customers do follows from it.")] = 1,

@@ -39,7 +39,7 @@ def evolve(product: Product, event: ProductAdded | PriceChanged) -> Product:
     return Product(cents=event.cents)
 
 
-service = vg.Service("catalogue", session_timeout="5s")
+service = vg.Service("catalogue", session_timeout="6s")
 products = service.aggregate(
     "product",
     key="sku",

@@ -48,7 +48,7 @@ def evolve(customer: Customer, event: CustomerRegistered | AddressChanged) -> Cu
             return customer.model_copy(update={"address": address})
 
 
-service = vg.Service("customer", session_timeout="5s")
+service = vg.Service("customer", session_timeout="6s")
 customers = service.aggregate(
     "customer",
     key="customer_id",

@@ -20,7 +20,7 @@ from vagus.demo.shop.books import Books
 from vagus.demo.shop.customers import Customers
 from vagus.demo.shop.staff import SERVICES, Staff
 from vagus.errors import VagusError
-from vagus.hub import connect
+from vagus.hub import TopicPartition, connect
 from vagus.hub.schemas import HubRegistry
 from vagus.services.views import Queries
 
@@ -55,7 +55,8 @@ def run(
 
     Each service is a process. While customers order, pay, fail to pay and move house, the customer
     service is taken down for a while, and the order service's process is killed. At the end a new
-    view is made of all that happened, and the books are checked. `hub` is one to keep. Commands
+    view is made of all that happened, and the books are checked. `hub` is one to keep: a file, or
+    Kafka, where views are kept in the folder that this runs in. Commands
     and queries are answered at `port` (0: any that is free). Raises VagusError if the books are
     wrong, or a service doesn't start.
     """
@@ -236,21 +237,27 @@ class _Counter:
 
     def _run(self) -> None:
         pause_s = _LOOK_S if self._console.is_terminal else _LINE_S
-        while not self._stopping.wait(pause_s):
-            counts = self._counts()
-            if self._console.is_terminal:
-                table = Table(show_header=False)
-                table.add_column()
-                table.add_column(justify="right")
-                for topic, what in _COUNTED:
-                    table.add_row(what, f"{counts[topic]:,}")
-                self._live.update(table, refresh=True)
-            else:
-                shown = ", ".join(f"{topic} {counts[topic]:,}" for topic, _ in _COUNTED)
-                self._console.print(shown, soft_wrap=True)
+        counts = {topic: 0 for topic, _ in _COUNTED}
+        places = [
+            TopicPartition(topic, part.partition)
+            for topic in counts
+            for part in self._hub.describe_topic(topic).partitions
+        ]
+        with self._hub.reader(self._hub.offsets(places, "earliest")) as reader:
+            while not self._stopping.wait(pause_s):
+                while reads := reader.read():
+                    for read in reads:
+                        counts[read.partition.topic] += len(read)
+                self._draw(counts)
 
-    def _counts(self) -> dict[str, int]:
-        return {
-            topic: sum(one.end_offset for one in self._hub.describe_topic(topic).partitions)
-            for topic, _ in _COUNTED
-        }
+    def _draw(self, counts: dict[str, int]) -> None:
+        if self._console.is_terminal:
+            table = Table(show_header=False)
+            table.add_column()
+            table.add_column(justify="right")
+            for topic, what in _COUNTED:
+                table.add_row(what, f"{counts[topic]:,}")
+            self._live.update(table, refresh=True)
+        else:
+            shown = ", ".join(f"{topic} {counts[topic]:,}" for topic, _ in _COUNTED)
+            self._console.print(shown, soft_wrap=True)

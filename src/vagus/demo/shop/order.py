@@ -101,7 +101,7 @@ def evolve(order: Order, event: Happened) -> Order:
             return order.model_copy(update={"status": "rejected"})
 
 
-service = vg.Service("order", session_timeout="5s")
+service = vg.Service("order", session_timeout="6s")
 orders = service.aggregate(
     "order",
     key="order_id",

@@ -61,7 +61,7 @@ def evolve(payment: Payment, event: Happened) -> Payment:
             return payment.model_copy(update={"status": "failed"})
 
 
-service = vg.Service("payment", session_timeout="5s")
+service = vg.Service("payment", session_timeout="6s")
 payments = service.aggregate(
     "payment",
     key="order_id",

@@ -28,7 +28,7 @@ def evolve(parcel: Parcel, event: OrderShipped) -> Parcel:
     return Parcel(sent=True)
 
 
-service = vg.Service("shipping", session_timeout="5s")
+service = vg.Service("shipping", session_timeout="6s")
 parcels = service.aggregate(
     "shipping",
     key="order_id",

@@ -70,7 +70,7 @@ def evolve(shelf: Shelf, event: Happened) -> Shelf:
     return Shelf(free=free, kept=kept)
 
 
-service = vg.Service("stock", session_timeout="5s")
+service = vg.Service("stock", session_timeout="6s")
 shelves = service.aggregate(
     "stock",
     key="sku",
