@@ -164,7 +164,7 @@ def settle(members: Sequence[Member], wanted: Iterable[TopicPartition]) -> None:
         assert time.monotonic() < deadline, [sorted(member.assignment) for member in members]
         before = [member.assignment for member in members]
         for member in members:
-            for got in member.read():
+            for got in member.read(wait_s=0.01):
                 member.seek(got.partition, int(got.offsets[0]))
         after = [member.assignment for member in members]
         whole = frozenset().union(*after) == partitions

@@ -86,6 +86,8 @@ class KafkaMember(KafkaReader, Member):
                 "group.protocol": "classic",
                 "partition.assignment.strategy": "range",
                 "session.timeout.ms": str(int(options.session_timeout_s * 1000)),
+                # Here it is the members who notice that partitions were added.
+                "topic.metadata.refresh.interval.ms": "5000",
             }
         return hub.clients.consumer(own, options.client_id)
 
@@ -121,6 +123,8 @@ class KafkaMember(KafkaReader, Member):
 
     @property
     def generation(self) -> int:
+        if not self._closed:
+            self._generation = max(self._generation, self._epoch())
         return self._generation
 
     def commit(self, positions: Mapping[TopicPartition, int]) -> None:
@@ -234,7 +238,10 @@ class KafkaMember(KafkaReader, Member):
             )
 
     def _epoch(self) -> int:
-        """The member's epoch: 0 or below if it is none. The client keeps it in these four bytes."""
+        """The member's epoch: 0 or below if it is none. The client keeps it in these four bytes.
+
+        Another thread of the client's is asked for it: not to be done with each read.
+        """
         metadata: bytes = self._consumer.consumer_group_metadata()
         if not metadata.startswith(b"CGMDv2:"):
             return self._generation or 1
@@ -245,10 +252,6 @@ class KafkaMember(KafkaReader, Member):
         if self._raised is not None:
             raise self._raised
         super()._prepare()
-
-    def _fetch(self, max_records: int, max_bytes: int, wait_s: float) -> None:
-        super()._fetch(max_records, max_bytes, wait_s)
-        self._generation = max(self._generation, self._epoch())
 
     def _look_for_failures(self) -> None:
         self._check_member()
