@@ -160,6 +160,16 @@ def test_a_command_is_answered_with_its_events_and_a_token(http: httpx.Client) -
     assert said["token"]
 
 
+def test_whoever_offers_http2_is_heard_like_others(http: httpx.Client) -> None:
+    offer = {
+        "connection": "Upgrade, HTTP2-Settings",
+        "upgrade": "h2c",
+        "http2-settings": "AAMAAABk",
+    }
+    answer = http.post("/commands/open", json={"account": "ada"}, headers=offer)
+    assert answer.json()["status"] == "accepted"
+
+
 def test_a_query_with_the_token_sees_the_effect(http: httpx.Client) -> None:
     for cents in (1, 2, 3):
         answer = http.post("/commands/deposit", json={"account": "seen", "cents": cents})

@@ -139,6 +139,8 @@ def _server(api: Any, started: threading.Event) -> uvicorn.Server:
     return Telling(
         uvicorn.Config(
             api,
+            # The faster httptools loses the body of a request that offers HTTP/2, as Java's does.
+            http="h11",
             log_config=None,  # how a program logs is its own business
             log_level="error",  # such as a client that would rather speak HTTP/2 warns of
             access_log=False,
