@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from confluent_kafka import KafkaException
+
 from vagus.errors import HubUnavailable
 from vagus.hub.kafka import errors
 from vagus.hub.kafka.clients import log
@@ -43,7 +45,10 @@ class Appender:
         producer = self._start()
         reports = [_Report(len(records), acks == "none") for _, records in batches]
         for (partition, records), report in zip(batches, reports, strict=True):
-            self._clients.send(producer, partition, records, report)
+            try:
+                self._clients.send(producer, partition, records, report)
+            except KafkaException as error:
+                raise errors.wrap(error, self._admin.where, partition.topic) from None
         if acks == "none":
             return [-1] * len(batches)
         for (partition, _), report in zip(batches, reports, strict=True):

@@ -101,7 +101,10 @@ class Clients:
         records: Records,
         on_delivery: Callable[..., None] | None = None,
     ) -> None:
-        """Hand records to a producer, see `convert.produce`. Raises HubError."""
+        """Hand records to a producer, see `convert.produce`.
+
+        Raises HubError for an event that is too large, and KafkaException.
+        """
         try:
             convert.produce(producer, partition, records, on_delivery)
         except KafkaException as error:
@@ -114,7 +117,7 @@ class Clients:
                     )
                 ]
                 raise errors.too_large(partition.topic, limit, max(sizes)) from None
-            raise errors.wrap(error, self._settings.where, partition.topic) from None
+            raise
 
     def _make(
         self, kind: Any, own: Mapping[str, object], fixed: Mapping[str, object] | None = None

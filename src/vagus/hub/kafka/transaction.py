@@ -97,11 +97,21 @@ class Writer:
 
     def refused(self, error: KafkaError) -> HubError:
         """What to raise when the producer can't go on with a transaction."""
+        if error.name() == "_FATAL":
+            error = self._cause_of(error)
         if error.name() in errors.FENCED:
             self.fenced = self.broken = True
             return self.replaced(error)
         self.broken = self.broken or error.fatal()
         return errors.lost(error, f"writer {self.id!r}, {self._hub.url}")
+
+    def _cause_of(self, fatal: KafkaError) -> KafkaError:
+        """What made an error fatal: who only sends isn't told, who ends the transaction is."""
+        try:
+            self.producer.abort_transaction(_ROUND_S)
+        except KafkaException as raised:
+            return errors.reason(raised)
+        return fatal
 
     def replaced(self, error: KafkaError) -> Fenced:
         """What to raise when another one has taken over."""
