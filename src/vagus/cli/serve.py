@@ -90,7 +90,7 @@ def serve(  # noqa: PLR0913 - each is an option
     address = http_address(http)
     apps = [load_app(file) for file in files]
     from vagus.hub import open_registry
-    from vagus.runtime.garbage import keep_what_is_loaded
+    from vagus.hub.garbage import keep_what_is_loaded
     from vagus.runtime.runner import Runner
     from vagus.serve.access import Access
     from vagus.serve.gateway import Gateway, check_apart

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from vagus.errors import Fenced, HubUnavailable, VagusError
 from vagus.hub import connect, open_registry
-from vagus.runtime.garbage import keep_what_is_loaded
+from vagus.hub.garbage import keep_what_is_loaded
 from vagus.runtime.metrics import Metrics
 from vagus.runtime.signals import STOP_SIGNALS
 from vagus.runtime.worker import CommitPoint, Policy, Seams, Worker

@@ -20,11 +20,11 @@ import polars as pl
 from vagus.errors import DeclarationError, EncodeError, HubError, VagusError
 from vagus.events import Metadata
 from vagus.hub import Records, TopicPartition
+from vagus.hub.garbage import uncollected
 from vagus.hub.personkeys import PersonKeys
 from vagus.runtime.batch import Batch, Origins, Retry, Stopped
 from vagus.runtime.deadletters import VIEW_STEP, dead_letter_topic, to_records
 from vagus.runtime.frame import SEQ
-from vagus.runtime.garbage import uncollected
 from vagus.runtime.intake import Intake, Rank, Replay, TaskInput, by_time
 from vagus.runtime.metrics import Metrics
 from vagus.runtime.pending import LocatedAnswer, Pending, Turn

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
 from collections import deque
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,11 +14,12 @@ from confluent_kafka import TopicPartition as Place
 from vagus.errors import HubError, UnknownTopic
 from vagus.hub import rules
 from vagus.hub.contract import Reader
+from vagus.hub.garbage import without_collector
 from vagus.hub.kafka import convert, errors
 from vagus.hub.records import FetchedRecords, TopicPartition
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from confluent_kafka import Consumer, KafkaError
 
@@ -172,7 +171,7 @@ class KafkaReader(Reader):
         most = min(max_records, max_bytes // self._record_bytes)
         wanted = max(most, min(_AHEAD_RECORDS, _AHEAD_BYTES // self._record_bytes), 1)
         only = next(iter(self._positions)) if len(self._positions) == 1 else None
-        with _without_collector():
+        with without_collector():  # it would walk every message while they are made
             # Errors of the group, unlike those of partitions, are told to `poll` only.
             first = self._consumer.poll(wait_s)
             messages = [] if first is None else [first]
@@ -302,16 +301,3 @@ class KafkaReader(Reader):
         whole = FetchedRecords.joined(parts)
         self._held_count -= len(whole)
         return whole
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """Keep Python's garbage collector from walking every message while they are made."""
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vagus.hub.garbage import uncollected
 from vagus.runtime.frame import KEY, SEQ, TOMBSTONE
-from vagus.runtime.garbage import uncollected
 from vagus.services.views.declare import Deleted
 
 if TYPE_CHECKING:

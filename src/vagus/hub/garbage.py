@@ -6,9 +6,22 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["keep_what_is_loaded", "uncollected"]
+__all__ = ["keep_what_is_loaded", "uncollected", "without_collector"]
 
 _FEW, _MANY = 16, 8_192
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Keep Python from looking for cycles for a while, unless it doesn't anyhow."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 @contextmanager
@@ -20,14 +33,11 @@ def uncollected(count: int) -> Iterator[None]:
     look comes some milliseconds later instead. Of very many events nothing is put off: what a
     function of the user's leaves behind could grow large.
     """
-    if not _FEW <= count <= _MANY or not gc.isenabled():
+    if not _FEW <= count <= _MANY:
         yield
         return
-    gc.disable()
-    try:
+    with without_collector():
         yield
-    finally:
-        gc.enable()
 
 
 def keep_what_is_loaded() -> None:
