@@ -36,6 +36,10 @@ QUICK_GROUPS = {
     "group.consumer.session.timeout.ms": "6000",
     "group.consumer.min.session.timeout.ms": "500",
 }
+# Tests write events of long ago. To a broker their segment is as old as its first event, so one
+# marker or event of now has it begin another one (log.roll.ms, a week), and its cleaner compacts
+# the old one in the midst of a test, after its first 15 s. What is not rolled is not compacted.
+UNCOMPACTED = {"log.roll.ms": str((1 << 63) - 1)}
 _SMALL = {
     "auto.create.topics.enable": "false",
     "log.cleaner.dedupe.buffer.size": str(16 << 20),
@@ -274,6 +278,7 @@ class Cluster:
             "share.coordinator.state.topic.replication.factor": str(replicas),
             "share.coordinator.state.topic.min.isr": str(spare),
             **_SMALL,
+            **UNCOMPACTED,
             **QUICK_GROUPS,
             **(_QUICK_FAILOVER if len(self._ports) > 1 else _ALONE),
             **self._security(),

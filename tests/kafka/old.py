@@ -7,7 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.kafka.cluster import new_folder
+from tests.kafka.cluster import UNCOMPACTED, new_folder
 from tests.kafka.node import PATIENCE_S, bound, free_ports, java
 
 OLDEST = Path(__file__).parent / "old-2.5" / "pom.xml"
@@ -44,6 +44,7 @@ class OldBroker:
             "group.initial.rebalance.delay.ms": "0",
             "group.min.session.timeout.ms": "500",
             "auto.create.topics.enable": "false",
+            **UNCOMPACTED,
         }
         try:
             # The broker itself waits until ZooKeeper is there.
