@@ -130,6 +130,14 @@ def test_a_backup_is_one_moment_of_a_hub_in_use(tmp_path: Path) -> None:
     assert sorted(one.name for one in tmp_path.iterdir()) == ["copy.db", "hub.db"]
 
 
+def test_a_backup_has_an_id_of_its_own(tmp_path: Path) -> None:
+    # Put in the hub's place it is behind, and what follows in it are other events.
+    with LocalHub(str(tmp_path / "hub.db")) as hub:
+        hub.backup(str(tmp_path / "copy.db"))
+        with LocalHub(str(tmp_path / "copy.db")) as copy:
+            assert copy.id != hub.id
+
+
 def test_a_backup_overwrites_nothing(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("mine")
     with LocalHub(":memory:") as hub, pytest.raises(HubError, match="existing file"):

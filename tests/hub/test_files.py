@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,41 @@ from vagus.hub import TopicConfig, TopicPartition, connect
 from vagus.hub.local import LocalHub, storage
 
 A0 = TopicPartition("a", 0)
+
+
+as_nobody = pytest.mark.skipif(
+    os.name != "posix" or os.geteuid() != 0, reason="gives up being root"
+)
+
+
+def take_id(path: str) -> None:
+    """Make the file of a hub one of the first format, which had no id."""
+    with closing(sqlite3.connect(path)) as older:
+        older.execute("DROP TABLE hub")
+        older.execute("PRAGMA user_version = 1")
+
+
+def said_of_read_only(path: str, statement: str) -> str:
+    """What is printed, or raised, by a statement about a hub whose file can only be read."""
+    Path(path).chmod(0o444)
+    for folder in Path(path).parents:
+        if folder.stat().st_uid == os.geteuid() and folder.name:
+            folder.chmod(folder.stat().st_mode | 0o055)
+    script = (
+        "import os, sys\n"
+        "from vagus.errors import HubUnavailable\n"
+        "from vagus.hub import connect, TopicConfig\n"
+        "os.setuid(65534)\n"
+        "try:\n"
+        "    hub = connect(sys.argv[1])\n"
+        f"    {statement}\n"
+        "except HubUnavailable as error:\n"
+        "    print(error)\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script, path], capture_output=True, text=True, check=True
+    )
+    return run.stdout
 
 
 @pytest.fixture
@@ -60,28 +96,66 @@ def test_a_newer_format_is_refused(path: str) -> None:
         connect(path)
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="gives up being root")
+@as_nobody
 def test_a_read_only_file_is_refused(path: str) -> None:
     with connect(path) as hub:
         hub.create_topic("a", TopicConfig())
-    Path(path).chmod(0o444)
-    for folder in Path(path).parents:
-        if folder.stat().st_uid == os.geteuid() and folder.name:
-            folder.chmod(folder.stat().st_mode | 0o055)
+    assert "permissions" in said_of_read_only(path, "hub.create_topic('b', TopicConfig())")
+
+
+def test_a_hub_that_is_made_anew_has_another_id(path: str) -> None:
+    with connect(path) as hub:
+        known = hub.id
+    for file in Path(path).parent.iterdir():
+        file.unlink()
+    with connect(path) as hub:
+        assert hub.id != known
+
+
+def test_a_file_without_an_id_is_given_one_and_keeps_its_events(path: str) -> None:
+    with connect(path) as hub:
+        hub.create_topic("a", TopicConfig())
+        hub.append([(A0, records([b"x"]))])
+    take_id(path)
+    with connect(path) as hub:
+        known = hub.id
+        assert all_values(hub, [A0]) == {A0: [b"x"]}
+    with connect(path) as hub:
+        assert hub.id == known
+
+
+def test_processes_that_open_a_file_without_an_id_at_once_see_one(path: str) -> None:
+    connect(path).close()
+    take_id(path)
     script = (
-        "import os, sys\n"
-        "from vagus.errors import HubUnavailable\n"
-        "from vagus.hub import connect, TopicConfig\n"
-        "os.setuid(65534)\n"
-        "try:\n"
-        "    connect(sys.argv[1]).create_topic('b', TopicConfig())\n"
-        "except HubUnavailable as error:\n"
-        "    print(error)\n"
+        "import sys\n"
+        "from vagus.hub import connect\n"
+        "sys.stdin.readline()\n"
+        "print(connect(sys.argv[1]).id)\n"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", script, path], capture_output=True, text=True, check=True
-    )
-    assert "permissions" in run.stdout
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    seen = {process.communicate("go\n")[0] for process in running}
+    with connect(path) as hub:
+        assert seen == {f"{hub.id}\n"}
+
+
+@as_nobody
+def test_a_file_without_an_id_that_is_read_only_can_be_read(path: str) -> None:
+    with connect(path) as hub:
+        hub.create_topic("a", TopicConfig())
+    take_id(path)
+    Path(path).parent.chmod(0o777)  # SQLite puts a file beside it
+    said = said_of_read_only(path, "print(hub.topics()); print(hub.id)")
+    assert "['a']" in said
+    assert "open it once where it can be written" in said
 
 
 def test_a_locked_file_is_reported_and_nothing_written(

@@ -286,6 +286,28 @@ def test_the_views_of_two_hubs_are_never_taken_for_one_another(
         assert here.path == again.path != there.path
 
 
+def test_a_view_that_was_built_from_another_hub_is_built_again(
+    under_test: HubUnderTest, tmp_path: Path
+) -> None:
+    service = bank.bank()
+    balances(service)
+    path = str(tmp_path / "views.db")
+    with vg.testing.Harness(service) as elsewhere:
+        for _ in range(3):
+            elsewhere.send(Deposit(account="a", cents=5))
+        with Queries(service, elsewhere.hub, path=path) as queries:
+            queries.refresh()
+            assert queries["balance"].get("a").cents == 15
+    hub = under_test.connect()
+    with at_work(under_test, service), service.connect(hub) as client:
+        for _ in range(4):
+            token = client.call(Deposit(account="a", cents=1), timeout_s=WAIT_S).token
+        with Queries(service, hub, path=path) as queries:
+            queries.follow()
+            queries.wait_ready(WAIT_S)
+            assert queries["balance"].get("a", token=token, wait_s=WAIT_S).cents == 4
+
+
 # What follows
 
 

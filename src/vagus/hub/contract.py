@@ -249,9 +249,9 @@ class Hub(Closing):
         """What `vagus.hub.connect` was given to reach this hub."""
 
     @property
-    def cluster(self) -> str | None:
-        """What tells this hub from all others; None for one that its address tells from them."""
-        return None
+    @abstractmethod
+    def id(self) -> str:
+        """What tells this hub from all others, even from one made later at the same address."""
 
     @property
     def commit_interval_s(self) -> float:

@@ -57,7 +57,7 @@ class KafkaHub(Hub):
         return self._url
 
     @property
-    def cluster(self) -> str | None:
+    def id(self) -> str:
         self.check_usable()
         return self.admin.cluster_id()
 

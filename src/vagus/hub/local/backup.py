@@ -30,7 +30,7 @@ def backup(storage: Storage, path: str, progress: Callable[[int, int], None] | N
     unfinished.unlink(missing_ok=True)
     try:
         _copy(storage, str(unfinished), progress)
-        _verify(str(unfinished))
+        _finish(str(unfinished))
         os.replace(unfinished, target)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -59,16 +59,17 @@ def _copy(storage: Storage, path: str, progress: Callable[[int, int], None] | No
         os.fsync(file.fileno())
 
 
-def _verify(path: str) -> None:
+def _finish(path: str) -> None:
     copy = Storage(path)
     try:
         report = check(copy)
+        if not report.ok:
+            problems = [*report.structure, *(damage.reason for damage in report.damage)]
+            raise HubError(
+                f"expected a sound copy, got a damaged one ({problems[0]})",
+                where=path,
+                hint="`vagus hub check` the hub itself, and the disk",
+            )
+        copy.renew_id()
     finally:
         copy.close()
-    if not report.ok:
-        problems = [*report.structure, *(damage.reason for damage in report.damage)]
-        raise HubError(
-            f"expected a sound copy, got a damaged one ({problems[0]})",
-            where=path,
-            hint="`vagus hub check` the hub itself, and the disk",
-        )

@@ -22,7 +22,7 @@ from vagus.hub.local.housekeeping import Housekeeper
 from vagus.hub.local.member import LocalMember
 from vagus.hub.local.reader import LocalReader
 from vagus.hub.local.signal import Signal
-from vagus.hub.local.storage import SCHEMA_VERSION, Storage
+from vagus.hub.local.storage import Storage
 from vagus.hub.local.transaction import LocalTransaction
 
 if TYPE_CHECKING:
@@ -94,6 +94,11 @@ class LocalHub(Hub):
     @property
     def url(self) -> str:
         return self._url
+
+    @property
+    def id(self) -> str:
+        self.check_usable()
+        return self.storage.id()
 
     # Topics
 
@@ -246,7 +251,7 @@ class LocalHub(Hub):
 
             return HubInfo(
                 url=self._url,
-                format=SCHEMA_VERSION,
+                format=one("PRAGMA user_version"),
                 file_bytes=file_bytes,
                 free_bytes=one("PRAGMA freelist_count") * one("PRAGMA page_size"),
                 topics=one("SELECT count(*) FROM topic"),
@@ -281,7 +286,8 @@ class LocalHub(Hub):
     def backup(self, path: str, progress: Callable[[int, int], None] | None = None) -> None:
         """Copy the hub, as it is at this moment, to a new file; others may go on writing.
 
-        The copy is checked, and only then gets its name. `progress` gets pages done and in all.
+        The copy is checked, and only then gets its name. It is a hub of its own, with another
+        `id`: what goes on in both is not the same. `progress` gets pages done and in all.
         Raises HubError if there is a file already, HubUnavailable if there is no room.
         """
         self.check_usable()

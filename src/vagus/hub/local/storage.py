@@ -12,6 +12,7 @@ import random
 import sqlite3
 import threading
 import time
+import uuid
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 APPLICATION_ID = 0x56414755  # "VAGU"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1 had no id
 PAGE_BYTES = 16_384
 LOCKED_TIMEOUT_S = 30.0
 _LOOK_TIMEOUT_S = 0.002  # for the writer to be free
@@ -96,6 +97,7 @@ CREATE TABLE lease (
     name TEXT PRIMARY KEY, holder TEXT NOT NULL, until REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
 """
+_SCHEMA_ID = "CREATE TABLE hub (id TEXT NOT NULL) STRICT"
 
 
 class Storage:
@@ -143,24 +145,37 @@ class Storage:
         return connection
 
     def _open(self, connection: sqlite3.Connection) -> None:
-        """Check that the file is ours, or make it so if it is empty."""
-        if self._is_ours(connection):
+        """Check that the file is ours; make it so if it is empty, and of this format if older."""
+        found = self._format(connection)
+        if found == SCHEMA_VERSION:
             return
-        connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        if not self.in_memory:
-            self._use_wal(connection)
-        connection.execute("BEGIN IMMEDIATE")
+        if found is None:
+            connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            if not self.in_memory:
+                self._use_wal(connection)
         try:
-            if not self._is_ours(connection):  # another process may have been faster
-                for statement in _SCHEMA.split(";"):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            connection.execute("BEGIN IMMEDIATE")
+            self._upgrade(connection)
             connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            # An older file that can only be read is read as it is.
+            if found is None or _code(error) != sqlite3.SQLITE_READONLY:
+                raise
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+
+    def _upgrade(self, connection: sqlite3.Connection) -> None:
+        found = self._format(connection)  # another process may have been faster
+        if found is None:
+            for statement in _SCHEMA.split(";"):
+                connection.execute(statement)
+        if found != SCHEMA_VERSION:
+            connection.execute(_SCHEMA_ID)
+            connection.execute("INSERT INTO hub VALUES (?)", (_new_id(),))
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def _use_wal(self, connection: sqlite3.Connection) -> None:
         # SQLite doesn't wait for the lock here, whatever the timeout is.
@@ -174,9 +189,10 @@ class Storage:
                     raise
                 time.sleep(0.005)
 
-    def _is_ours(self, connection: sqlite3.Connection) -> bool:
+    def _format(self, connection: sqlite3.Connection) -> int | None:
+        """The file's format; None if it is empty."""
         application = connection.execute("PRAGMA application_id").fetchone()[0]
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        version: int = connection.execute("PRAGMA user_version").fetchone()[0]
         tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
         if application == APPLICATION_ID:
             if version > SCHEMA_VERSION:
@@ -185,9 +201,9 @@ class Storage:
                     where=self.path,
                     hint="it was written by a newer Vagus: upgrade this one",
                 )
-            return True
+            return version
         if application == 0 and tables == 0:
-            return False
+            return None
         raise HubUnavailable(
             "expected a Vagus hub, got a SQLite database of something else",
             where=self.path,
@@ -272,6 +288,24 @@ class Storage:
                     raise
             time.sleep(random.uniform(0.0002, 0.001))
 
+    def id(self) -> str:
+        """What was made at random with the file, and tells it from one made later in its place."""
+        with self.reading() as connection:
+            if self._format(connection) != SCHEMA_VERSION:
+                raise HubUnavailable(
+                    f"expected a hub of format {SCHEMA_VERSION}, which has an id, got an older one "
+                    "that can only be read",
+                    where=self.path,
+                    hint="open it once where it can be written: it is given one",
+                )
+            found: str = connection.execute("SELECT id FROM hub").fetchone()[0]
+            return found
+
+    def renew_id(self) -> None:
+        """Tell the file from the one that it was copied from."""
+        with self.writing() as connection:
+            connection.execute("UPDATE hub SET id = ?", (_new_id(),))
+
     def version(self) -> int | None:
         """A number that another process' commits change, and this one's don't.
 
@@ -318,16 +352,21 @@ class Storage:
         return self._all
 
 
+def _new_id() -> str:
+    return uuid.uuid4().hex
+
+
+def _code(error: sqlite3.Error) -> int:
+    """SQLite's code of an error, without its details; 0 if it has none."""
+    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+
+
 def _is_busy(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-    )
+    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def unavailable(error: sqlite3.Error, path: str) -> HubUnavailable:
     """What a SQLite error means for the user of a hub."""
-    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
     meanings = {
         sqlite3.SQLITE_BUSY: (
             f"expected the hub's lock within {LOCKED_TIMEOUT_S:.0f} s, got none",
@@ -358,5 +397,5 @@ def unavailable(error: sqlite3.Error, path: str) -> HubUnavailable:
             "check the disk; nothing that was acknowledged before is changed",
         ),
     }
-    message, hint = meanings.get(code, (f"the database failed ({error})", None))
+    message, hint = meanings.get(_code(error), (f"the database failed ({error})", None))
     return HubUnavailable(message, where=path, hint=hint)

@@ -71,7 +71,7 @@ class Builder:
         with file.reading() as db:
             self._positions = positions(db, generation.id)
             empty = self._table.empty(db)
-            known = [g for g in Generation.all(db, view.name) if g.id == generation.id]
+            known = [g for g in Generation.all(db, view.name, file.hub) if g.id == generation.id]
         if not known:
             raise Outdated
         self._seq = known[0].seq

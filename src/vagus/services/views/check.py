@@ -50,7 +50,7 @@ def rows_after(view: ViewType, events: Iterable[Any]) -> list[Any]:
             raise DeclarationError(
                 f"expected {names}, got {type(event).__name__}", where=f"view {view.name!r}"
             )
-    file, keys = ViewFile(MEMORY, view.app), MemoryKeys()
+    file, keys = ViewFile(MEMORY, view.app, hub=""), MemoryKeys()
     try:
         table = Table(view, 0)
         with file.writing() as db:

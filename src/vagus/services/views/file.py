@@ -21,7 +21,7 @@ __all__ = ["MEMORY", "ViewFile"]
 
 MEMORY = ":memory:"
 _APPLICATION_ID = 0x56415657  # "VAVW"
-_VERSION = 1
+_VERSION = 2  # 1 didn't know whose events its rows were made of
 _LOCKED_TIMEOUT_S = 30.0
 
 _SCHEMA = """
@@ -32,6 +32,7 @@ CREATE TABLE generation (
     version INTEGER NOT NULL,
     digest TEXT NOT NULL,
     shape TEXT NOT NULL,
+    hub TEXT NOT NULL,
     live INTEGER NOT NULL DEFAULT 0,
     seq INTEGER NOT NULL DEFAULT 0,
     gone_from INTEGER NOT NULL DEFAULT 0,
@@ -55,10 +56,13 @@ CREATE TABLE request (
 
 
 class ViewFile:
-    """A database of views. `pulse` beats at each commit of this process."""
+    """A database of views. `pulse` beats at each commit of this process.
 
-    def __init__(self, path: str, service: str) -> None:
-        self.path = path
+    `hub` is the id of the hub at hand: what was built from another one's events isn't seen.
+    """
+
+    def __init__(self, path: str, service: str, hub: str) -> None:
+        self.path, self.hub = path, hub
         self.in_memory = path == MEMORY
         self.pulse = Pulse()
         self._lock = threading.RLock()
@@ -119,11 +123,16 @@ class ViewFile:
                 return
             if application != _APPLICATION_ID:
                 raise self._foreign("a database of something else")
-            if version != _VERSION:
+            if version not in (1, _VERSION):
                 raise self._foreign(f"one of version {version}")
             owner = db.execute("SELECT name FROM service").fetchone()[0]
             if owner != service:
                 raise self._foreign(f"that of service {owner!r}")
+            if version == 1:
+                # Nothing says that it is another hub's, and most are not.
+                db.execute("ALTER TABLE generation ADD COLUMN hub TEXT NOT NULL DEFAULT ''")
+                db.execute("UPDATE generation SET hub = ?", (self.hub,))
+                db.execute(f"PRAGMA user_version = {_VERSION}")
 
     def _foreign(self, what: str) -> VagusError:
         return VagusError(

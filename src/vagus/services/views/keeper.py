@@ -142,7 +142,7 @@ class Keeper:
         With `background` a build goes on in a thread, beside what answers meanwhile.
         """
         with self._file.reading() as db:
-            live = Generation.live_of(db, self.view.name)
+            live = Generation.live_of(db, self.view.name, self._file.hub)
         if live is not None and self._is_ours(live):
             self._take_up(live)
             return
@@ -209,7 +209,8 @@ class Keeper:
     def _swap(self, builder: Builder) -> None:
         number = builder.generation.id
         with self._file.writing() as db:
-            old = [g for g in Generation.all(db, self.view.name) if g.id != number]
+            known = Generation.all(db, self.view.name, self._file.hub)
+            old = [g for g in known if g.id != number]
             db.execute("UPDATE generation SET live = 0 WHERE view = ?", (self.view.name,))
             db.execute("UPDATE generation SET live = 1, error = NULL WHERE id = ?", (number,))
             db.execute("DELETE FROM request WHERE view = ?", (self.view.name,))
@@ -229,9 +230,10 @@ class Keeper:
     def _begun(self, *, anew: bool) -> Generation:
         """The generation that is being built, from where it got to, or a new one."""
         start = start_of(self.view, self._around.hub)
-        name = self.view.name
+        name, hub = self.view.name, self._file.hub
+        self._drop_foreign()
         with self._file.writing(quiet=True) as db:
-            for known in Generation.all(db, name):
+            for known in Generation.all(db, name, hub):
                 if known.live:
                     continue
                 if self._is_ours(known) and not anew:
@@ -240,8 +242,8 @@ class Keeper:
                 drop(db, known)
             shape = json.dumps(self.view.form.shape)
             made = db.execute(
-                "INSERT INTO generation (view, version, digest, shape) VALUES (?, ?, ?, ?)",
-                (name, self.view.version, self.view.digest, shape),
+                "INSERT INTO generation (view, version, digest, shape, hub) VALUES (?, ?, ?, ?, ?)",
+                (name, self.view.version, self.view.digest, shape, hub),
             ).lastrowid
             assert made is not None
             Table(self.view, made).create(db)
@@ -249,7 +251,22 @@ class Keeper:
                 "INSERT INTO position VALUES (?, ?, ?, ?)",
                 [(made, *partition, at) for partition, at in start.items()],
             )
-            return next(g for g in Generation.all(db, name) if g.id == made)
+            return next(g for g in Generation.all(db, name, hub) if g.id == made)
+
+    def _drop_foreign(self) -> None:
+        """Drop what was built from another hub, whose offsets mean nothing here."""
+        with self._file.writing(quiet=True) as db:
+            foreign = Generation.foreign(db, self.view.name, self._file.hub)
+            for generation in foreign:
+                drop(db, generation)
+        if foreign:
+            log.warning(
+                "view %s: what %s held of it was built from another hub; it is dropped, and built "
+                "from the events of %s",
+                self.view.name,
+                self._file.path,
+                self._around.hub.url,
+            )
 
     def _take_up(self, live: Generation) -> None:
         """Go on with a generation; where it stopped at an event, that is tried again."""
@@ -261,7 +278,7 @@ class Keeper:
 
     def _look_for_partitions(self) -> None:
         with self._file.reading() as db:
-            live = Generation.live_of(db, self.view.name)
+            live = Generation.live_of(db, self.view.name, self._file.hub)
         if live is None or self._live is None or self._add_partitions(live):
             raise Outdated
 
@@ -293,9 +310,12 @@ class Keeper:
             ).fetchone()
         if asked is None or self._is_rebuilding():
             return
-        wanted = request_mark(self.view)
+        wanted = request_mark(self.view, self._file.hub)
         if asked[0] != wanted:
-            refused = "the service that is running has another version of this view: restart it"
+            refused = (
+                "the service that is running has another version of this view, or has opened "
+                "another hub, such as one that was deleted since: restart it"
+            )
             with self._file.writing() as db:
                 db.execute(
                     "UPDATE request SET refused = ? WHERE view = ?", (refused, self.view.name)
@@ -334,9 +354,9 @@ class Keeper:
         return (generation.version, generation.digest) == (self.view.version, self.view.digest)
 
 
-def request_mark(view: ViewType) -> str:
-    """What tells whether two programs mean the same view."""
-    return f"{view.version}:{view.digest}"
+def request_mark(view: ViewType, hub: str) -> str:
+    """What tells whether two programs mean the same view of the same hub."""
+    return f"{view.version}:{view.digest}:{hub}"
 
 
 def stop_of(generation: Generation) -> ViewStopped | None:
@@ -346,15 +366,21 @@ def stop_of(generation: Generation) -> ViewStopped | None:
     return stopped(generation.view, generation.error, rebuild=not generation.live)
 
 
-def answering(db: sqlite3.Connection, view: str) -> Generation:
-    """The generation of a view that answers. Raises ViewNotBuilt, ViewStopped."""
-    live = Generation.live_of(db, view)
+def answering(db: sqlite3.Connection, view: str, hub: str) -> Generation:
+    """The generation of a view that answers on a hub. Raises ViewNotBuilt, ViewStopped."""
+    live = Generation.live_of(db, view, hub)
     if live is None:
-        for begun in Generation.all(db, view):
+        for begun in Generation.all(db, view, hub):
             if (stop := stop_of(begun)) is not None:
                 raise stop
             share = f" ({begun.done:,} of {begun.total:,} events)" if begun.total else ""
             raise ViewNotBuilt(f"view {view!r} is being built{share}", hint="ask again in a moment")
+        if Generation.foreign(db, view, hub):
+            raise ViewNotBuilt(
+                f"view {view!r} was built from another hub, and is not built from this one yet",
+                hint="it is as soon as its service runs; one that runs since before this hub was "
+                "made is to be restarted",
+            )
         raise ViewNotBuilt(
             f"view {view!r} is not built yet",
             hint="it is as soon as its service runs",

@@ -41,7 +41,8 @@ class Queries(Closing):
     """The views of a service, by name.
 
     They live in one SQLite file unless `path` names another: `{service}-views.db` beside the hub;
-    for Kafka `{service}-views-{cluster}.db` in the folder at hand, with the id of the cluster.
+    for Kafka `{service}-views-{id}.db` in the folder at hand, with the id of the cluster. What was
+    built from another hub, by its `id`, isn't shown, and is built again by `follow` or `refresh`.
     `follow` keeps them up to date; where several processes do so one of them builds, and another
     takes over when it ends. Any process that has opened them can query.
 
@@ -81,7 +82,7 @@ class Queries(Closing):
             service.declared_views if isinstance(service, ViewDeclarations) else {}
         )
         self.path = path or file_of(service.name, hub)
-        self._file = ViewFile(self.path, service.name)
+        self._file = ViewFile(self.path, service.name, hub.id)
         around = Surroundings(
             hub,
             registry or HubRegistry(hub),
@@ -197,12 +198,12 @@ class Queries(Closing):
         with self._file.writing() as db:
             db.execute(
                 "INSERT OR REPLACE INTO request VALUES (?, ?, NULL)",
-                (name, request_mark(view.type)),
+                (name, request_mark(view.type, self._file.hub)),
             )
         while not self._closed.is_set():
             with self._file.reading() as db:
                 asked = db.execute("SELECT refused FROM request WHERE view = ?", (name,)).fetchone()
-                begun = [g for g in Generation.all(db, name) if not g.live]
+                begun = [g for g in Generation.all(db, name, self._file.hub) if not g.live]
             if asked is None and self._generation(name) != before:
                 return
             if asked is not None and asked[0] is not None:
@@ -236,7 +237,7 @@ class Queries(Closing):
 
     def _generation(self, name: str) -> int | None:
         with self._file.reading() as db:
-            live = Generation.live_of(db, name)
+            live = Generation.live_of(db, name, self._file.hub)
         return None if live is None else live.id
 
     def _watch(self) -> None:
@@ -269,13 +270,13 @@ class Queries(Closing):
 def file_of(service: str, hub: Hub) -> str:
     """Where a service's views are kept: beside its hub; in memory, if that is.
 
-    Those of a cluster are in the folder at hand, and bear its id: views of one that are taken for
-    those of another would miss events without a word.
+    Those of a cluster are in the folder at hand, and bear its id, so that those of two clusters
+    don't take turns in one file.
     """
     if hub.url == MEMORY:
         return MEMORY
-    if (cluster := hub.cluster) is not None:
-        return f"{service}-views-{cluster}.db"
+    if "://" in hub.url:
+        return f"{service}-views-{hub.id}.db"
     return str(Path(hub.url).parent / f"{service}-views.db")
 
 

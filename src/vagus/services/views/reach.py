@@ -61,13 +61,13 @@ class Reach:
 
     def _is_reached(self, wanted: dict[TopicPartition, int]) -> bool:
         with self._file.reading() as db:
-            answering(db, self._view.name)
+            answering(db, self._view.name, self._file.hub)
             return self._missing(db, wanted) is None
 
     def _missing(
         self, db: sqlite3.Connection, wanted: dict[TopicPartition, int]
     ) -> TopicPartition | None:
-        live = Generation.live_of(db, self._view.name)
+        live = Generation.live_of(db, self._view.name, self._file.hub)
         at = {} if live is None else positions(db, live.id)
         return next((tp for tp, offset in wanted.items() if at.get(tp, -1) < offset), None)
 
@@ -81,7 +81,8 @@ class Reach:
                     hint="it was made on another hub, or the topic was made anew: ask without it",
                 )
         with self._file.reading() as db:
-            building = [g for g in Generation.all(db, self._view.name) if not g.live]
+            known = Generation.all(db, self._view.name, self._file.hub)
+            building = [g for g in known if not g.live]
         hint = "ask again in a moment, or allow more time"
         if building:
             hint = "it is being rebuilt by a new program: ask again later, or without the token"

@@ -21,13 +21,14 @@ _GONE_MAX = 10_000  # deletions that those who follow a view's changes can still
 
 @dataclass(frozen=True)
 class Generation:
-    """One build of a view: what it was built with, and whether it answers."""
+    """One build of a view: what it was built with, of which hub, and whether it answers."""
 
     id: int
     view: str
     version: int
     digest: str
     shape: list[list[Any]]
+    hub: str
     live: bool
     seq: int
     gone_from: int
@@ -36,27 +37,33 @@ class Generation:
     error: dict[str, Any] | None
 
     @classmethod
-    def all(cls, db: sqlite3.Connection, view: str | None = None) -> list[Generation]:
-        """Those of a view, or of all, oldest first."""
-        found = db.execute(
-            f"SELECT {_COLUMNS} FROM generation WHERE :view IS NULL OR view = :view ORDER BY id",
-            {"view": view},
-        )
+    def all(cls, db: sqlite3.Connection, view: str, hub: str) -> list[Generation]:
+        """Those of a view that were built from this hub's events, oldest first."""
+        return [each for each in cls._every(db, view) if each.hub == hub]
+
+    @classmethod
+    def foreign(cls, db: sqlite3.Connection, view: str, hub: str) -> list[Generation]:
+        """Those of a view that were built from another hub's events."""
+        return [each for each in cls._every(db, view) if each.hub != hub]
+
+    @classmethod
+    def _every(cls, db: sqlite3.Connection, view: str) -> list[Generation]:
+        found = db.execute(f"SELECT {_COLUMNS} FROM generation WHERE view = ? ORDER BY id", (view,))
         return [cls._of(row) for row in found.fetchall()]
 
     @classmethod
-    def live_of(cls, db: sqlite3.Connection, view: str) -> Generation | None:
-        """The one that answers."""
+    def live_of(cls, db: sqlite3.Connection, view: str, hub: str) -> Generation | None:
+        """The one that answers on this hub."""
         row = db.execute(
-            f"SELECT {_COLUMNS} FROM generation WHERE view = ? AND live", (view,)
+            f"SELECT {_COLUMNS} FROM generation WHERE view = ? AND hub = ? AND live", (view, hub)
         ).fetchone()
         return None if row is None else cls._of(row)
 
     @classmethod
     def _of(cls, row: tuple[Any, ...]) -> Generation:
-        number, view, version, digest, shape, live, seq, gone_from, done, total, error = row
+        number, view, version, digest, shape, hub, live, seq, gone_from, done, total, error = row
         stop = None if error is None else json.loads(error)
-        build = (number, view, version, digest, json.loads(shape), bool(live))
+        build = (number, view, version, digest, json.loads(shape), hub, bool(live))
         return cls(*build, seq, gone_from, done, total, stop)
 
     @property
@@ -65,7 +72,7 @@ class Generation:
         return [part[0] for part in self.shape]
 
 
-_COLUMNS = "id, view, version, digest, shape, live, seq, gone_from, done, total, error"
+_COLUMNS = "id, view, version, digest, shape, hub, live, seq, gone_from, done, total, error"
 
 
 def positions(db: sqlite3.Connection, generation: int) -> dict[TopicPartition, int]:

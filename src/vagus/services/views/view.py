@@ -90,7 +90,7 @@ class ServiceView:
         self._reach(token, wait_s)
         wanted = self.key.stored(self.key_of(key))
         with self._file.reading() as db:
-            live = answering(db, self.name)
+            live = answering(db, self.name, self._file.hub)
             rows = quoted(table_name(self.name, live.id))
             stored = self._select(
                 db, f"SELECT {{}} FROM {rows} WHERE {quoted(self.type.key)} = ?", [wanted], live
@@ -121,7 +121,7 @@ class ServiceView:
         )
         self._reach(token, wait_s)
         with self._file.reading() as db:
-            live = answering(db, self.name)
+            live = answering(db, self.name, self._file.hub)
             name = table_name(self.name, live.id)
             self._check_asked(live, question.fields, search=search is not None)
             sql, values = question.sql(quoted(name), "{}", quoted(f"{name} words"))
@@ -134,7 +134,7 @@ class ServiceView:
 
     def __len__(self) -> int:
         with self._file.reading() as db:
-            live = answering(db, self.name)
+            live = answering(db, self.name, self._file.hub)
             rows = quoted(table_name(self.name, live.id))
             count: int = db.execute(f"SELECT count(*) FROM {rows}").fetchone()[0]
         return count
@@ -158,7 +158,7 @@ class ServiceView:
         """
         conditions = conditions_of(self.name, self.type.form, filters)
         with self._file.reading() as db:
-            live = answering(db, self.name)
+            live = answering(db, self.name, self._file.hub)
             if since is None:
                 return Changes([], f"{live.id}-{live.seq}", False)
             generation, seq = _parsed(since, self.name)
@@ -224,7 +224,7 @@ class ServiceView:
 
     def _moved(self, since: str) -> bool:
         with self._file.reading() as db:
-            live = answering(db, self.name)
+            live = answering(db, self.name, self._file.hub)
         return f"{live.id}-{live.seq}" != since
 
     # Tokens
@@ -248,13 +248,13 @@ class ServiceView:
     def ready(self) -> bool:
         """Whether it answers, and goes on."""
         with self._file.reading() as db:
-            live = Generation.live_of(db, self.name)
+            live = Generation.live_of(db, self.name, self._file.hub)
         return live is not None and live.error is None
 
     def status(self) -> Status:
         """What answers, how far it is, what is being built."""
         with self._file.reading() as db:
-            all_ = Generation.all(db, self.name)
+            all_ = Generation.all(db, self.name, self._file.hub)
             live = next((g for g in all_ if g.live), None)
             rows = None
             if live is not None:
