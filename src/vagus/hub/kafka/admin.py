@@ -212,9 +212,9 @@ class Admin:
             tuple(PartitionInfo(tp.partition, starts[tp], ends[tp], None) for tp in partitions),
         )
 
-    def settings(self, name: str) -> dict[str, str]:
-        """A topic's settings, in Kafka's words."""
-        resource = kafka.ConfigResource(kafka.ResourceType.TOPIC, name)
+    def settings(self, name: str, kind: Any = kafka.ResourceType.TOPIC) -> dict[str, str]:
+        """The settings of a topic, or of what is said, in Kafka's words."""
+        resource = kafka.ConfigResource(kind, name)
         entries: dict[str, Any] = self.ask(
             lambda: self.client.describe_configs([resource], request_timeout=_TRY_S)[resource],
             name,

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 UNSTABLE_S = 75.0
 """How long to wait for the positions that an open transaction is about to set, or not."""
 
+_SESSION = "consumer.session.timeout.ms"
+
 
 class Groups:
     """The groups of a cluster."""
@@ -77,17 +79,20 @@ class Groups:
                 time.sleep(0.1)
 
     def set_session(self, name: str, timeout_s: float) -> None:
-        """Have the brokers give a group's members so long, if they let it be set."""
+        """Have the brokers give a group's members so long, if they let it be set.
+
+        Only where it is not so yet: for that a broker needs the controller, and waits for one that
+        hangs (for 30 s), while it knows by itself what is set.
+        """
+        wanted = str(round(timeout_s * 1000))
         resource = kafka.ConfigResource(kafka.ResourceType.GROUP, name)
         resource.add_incremental_config(
-            kafka.ConfigEntry(
-                "consumer.session.timeout.ms",
-                str(round(timeout_s * 1000)),
-                incremental_operation=kafka.AlterConfigOpType.SET,
-            )
+            kafka.ConfigEntry(_SESSION, wanted, incremental_operation=kafka.AlterConfigOpType.SET)
         )
         client = self._admin.client
         try:
+            if self._admin.settings(name, resource.restype).get(_SESSION) == wanted:
+                return
             self._admin.ask(
                 lambda: client.incremental_alter_configs([resource], request_timeout=PATIENCE_S)[
                     resource
