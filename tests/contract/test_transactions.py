@@ -105,6 +105,19 @@ def test_a_replaced_member_commits_nothing(
     assert read_values(heir, 3) == {IN: [b"1", b"2", b"3"]}
 
 
+def test_what_a_silent_member_has_left_open_holds_nobody_up(
+    hub: Hub, member: Member, under_test: HubUnderTest
+) -> None:
+    transaction = member.begin()
+    transaction.append([(OUT, records([b"zombie"]))])
+    under_test.silence(member)
+    heir = under_test.connect().join("g", ["in"], session_timeout_s=under_test.session_timeout_s)
+    settle([heir], [IN])
+    assert hub.committed("g", [IN]) == {}
+    hub.append([(OUT, records([b"x"]))])
+    assert all_values(hub, [OUT]) == {OUT: [b"x"]}
+
+
 def test_a_replaced_member_commits_no_outputs_without_positions_either(
     hub: Hub, member: Member, under_test: HubUnderTest
 ) -> None:

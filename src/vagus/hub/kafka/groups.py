@@ -25,6 +25,8 @@ UNSTABLE_S = 75.0
 """How long to wait for the positions that an open transaction is about to set, or not."""
 
 _SESSION = "consumer.session.timeout.ms"
+_ONLY_OWNED = "vagus-owner:"
+"""Before the writer's id, beside a position that nobody has committed: see `only_owned`."""
 
 
 class Groups:
@@ -160,7 +162,7 @@ class Groups:
     def writers(self, group: str, partitions: list[TopicPartition]) -> set[str]:
         """The transactional ids that stand beside committed positions."""
         found = self._listed(group, [Place(*tp) for tp in partitions], stable=False)
-        return {str(place.metadata) for place in found if place.metadata}
+        return {str(place.metadata).removeprefix(_ONLY_OWNED) for place in found if place.metadata}
 
     def _positions(
         self, group: str, partitions: list[TopicPartition] | None, *, stable: bool
@@ -169,7 +171,7 @@ class Groups:
         return {
             TopicPartition(place.topic, place.partition): place.offset
             for place in self._listed(group, places, stable=stable)
-            if place.offset >= 0
+            if place.offset >= 0 and not str(place.metadata).startswith(_ONLY_OWNED)
         }
 
     def _listed(self, group: str, places: list[Place] | None, *, stable: bool) -> list[Place]:
@@ -200,3 +202,12 @@ class Groups:
 
 class _Unstable(Exception):
     """Positions are about to change."""
+
+
+def only_owned(writer: str) -> str:
+    """What to put beside a position that isn't committed, so that `writers` finds its owner.
+
+    A heir has to find the one that died before its first commit, too. To us, and so to whoever
+    starts there, the partition has no position yet.
+    """
+    return _ONLY_OWNED + writer

@@ -16,6 +16,7 @@ from vagus.hub import rules
 from vagus.hub.contract import Member
 from vagus.hub.kafka import errors
 from vagus.hub.kafka.clients import log
+from vagus.hub.kafka.groups import only_owned
 from vagus.hub.kafka.reader import SLICE_S, KafkaReader
 from vagus.hub.kafka.transaction import KafkaTransaction, Writer
 from vagus.hub.records import TopicPartition
@@ -329,9 +330,11 @@ class KafkaMember(KafkaReader, Member):
             return {}
         self._end_dead_writers(partitions)
         committed = self._hub.committed(self.group, partitions)
-        self._store([Place(*tp, at, self._writer_id()) for tp, at in committed.items()])
         fresh = [tp for tp in partitions if tp not in committed]
         starts = committed | self._hub.offsets(fresh, self._options.start)
+        writer = self._writer_id()
+        owner = dict.fromkeys(committed, writer) | {tp: only_owned(writer) for tp in fresh}
+        self._store([Place(*tp, at, owner[tp]) for tp, at in starts.items()])
         self._committed |= starts
         return starts
 
