@@ -106,12 +106,16 @@ class Stage:
             self.start_worker()
 
     def all_at_work(self) -> None:
-        """Wait until every worker has partitions, so that what happens to one matters."""
+        """Wait until every worker has partitions, and works, so that what happens to one matters.
+
+        One that has got partitions is still starting: what was sent until then has to come out.
+        """
         self.wait(
             lambda: self._witness.owners(pipeline.app.name) == len(self.workers),
             f"{len(self.workers)} workers share the work",
             START_S,
         )
+        self._wait_until_done()
 
     def start_worker(self) -> WorkerProcess:
         """Start one more worker."""
@@ -146,12 +150,16 @@ class Stage:
     def settle(self) -> None:
         """Pause the load, wait until all is done, and have the witness check everything."""
         self.load.pause(RECOVERY_S)
-        sent = self.load.sent
-        self._wait_until_counted()
-        self.wait(lambda: self._kinds_counted() >= sent, f"all {sent} orders are in kind-total")
+        self._wait_until_done()
         self.load.ledger.check(self._witness.rows([*OUTPUTS, DEAD_LETTERS]))
         self.watch.start_over()
         self.load.start()
+
+    def _wait_until_done(self) -> None:
+        """Wait for what was sent up to now, in all outputs."""
+        sent = self.load.sent
+        self._wait_until_counted()
+        self.wait(lambda: self._kinds_counted() >= sent, f"all {sent} orders are in kind-total")
 
     def _wait_until_counted(self) -> float:
         """Wait for what was sent up to now; how long it took.

@@ -110,6 +110,25 @@ def test_a_worker_is_killed(stage: Stage, rounds: Rounds) -> None:
     rounds(fault)
 
 
+def test_a_worker_is_lost_while_it_starts(stage: Stage, rounds: Rounds) -> None:
+    """It may have joined already, and hold what all need: schemas, or the others' partitions."""
+
+    def fault() -> None:
+        worker = stage.start_worker()
+        stage.wait(lambda: bool(worker.said()), "it runs")
+        time.sleep(stage.dice.uniform(0.0, 6.0))
+        worker.signal(signal.SIGSTOP)
+        try:
+            time.sleep(SESSION_TIMEOUT_S)
+            stage.recovered()  # by the other ones alone
+        finally:
+            worker.signal(signal.SIGCONT)
+        stage.recovered()
+        stage.end_worker(worker, stage.dice.choice([signal.SIGTERM, signal.SIGKILL]))
+
+    rounds(fault)
+
+
 def test_a_worker_that_wakes_after_its_session_is_refused(stage: Stage, rounds: Rounds) -> None:
     def fault() -> None:
         worker = stage.dice.choice(stage.workers)
