@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from tests.contract.hubs import all_values
+from tests.contract.hubs import PATIENCE_S, all_values, eventually
 from vagus.errors import Fenced, HubError, HubUnavailable, UnknownTopic
 from vagus.hub import Hub, Records, TopicConfig, TopicPartition, connect
 from vagus.hub.ledger import Entry, Ledger
@@ -130,6 +130,21 @@ def test_a_writer_that_was_killed_before_its_commit_holds_nobody_up_on_kafka(
         left.append([(PLACE, Records.of([b"b"], [b"2"], [0]))])
 
         assert Numbers(hub).number("b") == 2
+        with pytest.raises(Fenced):
+            left.commit()
+
+
+def test_a_writer_that_hangs_before_its_commit_holds_no_reader_up_on_kafka(cluster: str) -> None:
+    with connect(cluster) as hanging, connect(cluster) as hub, ThreadPoolExecutor(1) as pool:
+        Numbers(hanging).number("a")
+        end = hub.offsets([PLACE], "latest")[PLACE]
+        left = hanging.begin("numbers")
+        left.append([(PLACE, Records.of([b"b"], [b"2"], [0]))])
+        eventually(lambda: hub.offsets([PLACE], "latest")[PLACE] > end, "it was sent")
+
+        numbers = Numbers(hub)
+        pool.submit(numbers.ledger.read).result(PATIENCE_S)
+        assert numbers.known == {"a": 1}
         with pytest.raises(Fenced):
             left.commit()
 

@@ -21,6 +21,7 @@ __all__ = ["Entry", "Ledger", "records"]
 
 _TRIES = 200
 _UNSURE_TRIES = 5
+_PATIENCE_S = 3.0  # with a writer that is at it: it takes a fraction of a second
 
 Entry = tuple[bytes, bytes | None]
 """A key and what is now said of it; None takes back what was."""
@@ -50,17 +51,28 @@ class Ledger:
                 self._hub.create_topic(topic, TopicConfig(cleanup="compact"))
 
     def read(self) -> None:
-        """Read on to the end. Raises UnknownTopic if nobody has made the topic."""
+        """Read on to the end. Raises UnknownTopic if nobody has made the topic.
+
+        A writer that keeps it from the end, as one does that died or hangs before its commit, is
+        fenced: on Kafka, nobody could read on else until the brokers give it up, a minute later.
+        """
         place = self.partition
         if self._next is None:
             self._next = self._hub.offsets([place], "earliest")[place]
         end = self._hub.offsets([place], "latest")
+        heard_s = time.monotonic()
         for got, reached in read_to(self._hub, {place: self._next}, end):
             for each in got:
                 for key, value in zip(each.keys.to_list(), each.values.to_list(), strict=True):
                     if key is not None:
                         self._apply(key, value)
-            self._next = reached[place]
+            now_s = time.monotonic()
+            if reached[place] > self._next:
+                self._next, heard_s = reached[place], now_s
+            elif now_s - heard_s > _PATIENCE_S:
+                with suppress(HubError):  # it may only be allowed to read
+                    self._hub.begin(self._writer).abort()
+                heard_s = now_s
 
     def change(self, decide: Callable[[], Sequence[Entry]]) -> Sequence[Entry]:
         """Write what `decide` wants, in one step with what it decides it by; what was written.
