@@ -35,6 +35,7 @@ _ROUND_S = 10.0
 _PAUSE_S = 0.05
 _PATIENCE_S = 25.0  # brokers find new leaders within ten seconds; a client that hangs is replaced
 _POSITIONS_S = 15.0
+_CANT_ABORT = "Producer abort_transaction failed during close"
 
 
 class Writer:
@@ -135,9 +136,10 @@ class Writer:
         self.broken = True
         if self._hangs:  # closing it would hang, too; it goes with the call that it is in
             return
-        # One that was fenced says so once more, and warns that it can't abort.
-        with suppress(KafkaException), warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)
+        # One that was fenced says so once more, and warns that it can't abort. The filter stays:
+        # `catch_warnings` is no good where several threads close writers at once.
+        warnings.filterwarnings("ignore", _CANT_ABORT, RuntimeWarning)
+        with suppress(KafkaException):
             self.producer.close()
 
 
