@@ -9,6 +9,7 @@ hear of changes within a fraction of a second, unlike with a broker's defaults.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -209,6 +210,36 @@ class Cluster:
 
         self._wait(led, f"{topic} has a leader")
         return found
+
+    def controller(self) -> int:
+        """The number of the broker that is the active controller; -1 while one is elected."""
+        votes = [
+            json.loads((node.folder / "data/__cluster_metadata-0/quorum-state").read_text())
+            for node in self.nodes
+        ]
+        return max((int(vote["leaderEpoch"]), int(vote["leaderId"])) for vote in votes)[1]
+
+    def views(self) -> str:
+        """What each broker says of all, for somebody who wants to know what is wrong."""
+        return "\n".join(map(self._view, self.nodes))
+
+    def _view(self, node: Node) -> str:
+        from confluent_kafka import KafkaException
+        from confluent_kafka.admin import AdminClient
+
+        address = f"127.0.0.1:{self._ports[node.number]['PLAINTEXT']}"
+        try:
+            seen = AdminClient({"bootstrap.servers": address, "log_level": 0}).list_topics(
+                timeout=3
+            )
+        except KafkaException as error:
+            return f"--- node {node.number}: {error}"
+        parts = [
+            f"{topic.topic}[{part.id}] led by {part.leader}, in sync {part.isrs}"
+            for topic in seen.topics.values()
+            for part in topic.partitions.values()
+        ]
+        return "\n".join([f"--- node {node.number} knows {sorted(seen.brokers)}", *parts])
 
     def wait_in_sync(self) -> None:
         """Wait until every partition has a leader and all its replicas are in sync."""

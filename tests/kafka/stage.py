@@ -190,7 +190,8 @@ class Stage:
 
     def _say(self) -> str:
         tails = [f"--- worker {worker.number}\n{worker.said()[-3000:]}" for worker in self.workers]
-        return "\n".join(tails)
+        controller = f"--- node {self.cluster.controller()} is the controller"
+        return "\n".join([*tails, self.cluster.views(), controller])
 
     def _end_workers(self) -> None:
         for worker in self.workers:

@@ -89,7 +89,8 @@ def test_all_brokers_are_restarted_one_after_another(stage: Stage, rounds: Round
 
 def test_a_broker_freezes_and_wakes(stage: Stage, rounds: Rounds) -> None:
     def fault() -> None:
-        number = stage.cluster.leader("order", stage.dice.randrange(4))
+        leader = stage.cluster.leader("order", stage.dice.randrange(4))
+        number = stage.dice.choice([leader, stage.cluster.controller()])
         stage.cluster.freeze(number)
         try:
             time.sleep(FROZEN_S)

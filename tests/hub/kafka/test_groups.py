@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from tests.contract.hubs import all_values, read_values, records, settle
 from tests.kafka.cluster import Cluster
@@ -63,3 +64,24 @@ def test_a_member_of_older_brokers_cannot_commit_what_went_to_another(hub: Hub) 
         members[0].begin().commit({foreign: 1})
     for member in members:
         member.close()
+
+
+class _Asked(Exception):
+    pass
+
+
+def test_a_session_that_is_set_already_needs_no_controller(
+    kafka: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker waits half a minute for a controller that hangs, and so would who joins."""
+    with connect(f"kafka://{kafka.bootstrap}") as hub:
+        hub.create_topic("sessions", TopicConfig())
+        hub.join("sessions", ["sessions"], session_timeout_s=7.0).close()
+
+        def ask(*_: object, **__: object) -> None:
+            raise _Asked
+
+        monkeypatch.setattr(AdminClient, "incremental_alter_configs", ask)
+        hub.join("sessions", ["sessions"], session_timeout_s=7.0).close()
+        with pytest.raises(_Asked):
+            hub.join("sessions", ["sessions"], session_timeout_s=8.0)
