@@ -9,7 +9,7 @@ from functools import partial
 from itertools import chain, count
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from confluent_kafka import KafkaException, TopicCollection, admin
+from confluent_kafka import OFFSET_INVALID, KafkaException, TopicCollection, admin
 from confluent_kafka import TopicPartition as Place
 
 from vagus.errors import HubError, HubUnavailable, TopicExists, UnknownTopic
@@ -302,7 +302,16 @@ class Admin:
 
         def one(place: Place, first: Future[Any]) -> int:
             tries = chain([first], (request([place])[0][1] for _ in count()))
-            return int(self.ask(lambda: next(tries), place.topic, sure=True).offset)
+            deadline = time.monotonic() + PATIENCE_S
+            while True:
+                offset = int(self.ask(lambda: next(tries), place.topic, sure=True).offset)
+                if offset != OFFSET_INVALID:
+                    return offset
+                # The client keeps it to itself that a leader did not answer: this is what it has
+                # said of the partition before it asked (librdkafka's ListOffsets).
+                if time.monotonic() > deadline:
+                    raise self._silent()
+                self._look_again()
 
         return {
             TopicPartition(place.topic, place.partition): one(place, first)
@@ -364,11 +373,15 @@ class Admin:
             passing = told.name() in errors.PASSING or (sure and told.name() in _NOT_YET)
             hopeless = self._worries.hopeless is not None
             if passing and not hopeless and time.monotonic() < deadline:
-                time.sleep(0.02)
-                with suppress(KafkaException):  # what it thinks of leaders is out of date
-                    self.client.list_topics(timeout=1.5)
+                self._look_again()
                 raise _Passing from None
             raise self._translated(told, topic) from None
+
+    def _look_again(self) -> None:
+        """Have the client ask who leads: what it thinks of that is out of date."""
+        time.sleep(0.02)
+        with suppress(KafkaException):
+            self.client.list_topics(timeout=1.5)
 
     def _silent(self) -> HubUnavailable:
         if self._worries.hopeless is not None:
