@@ -22,7 +22,7 @@ from tests.kafka.node import PATIENCE_S, Node, free_ports, new_cluster_id
 from tests.kafka.proxy import Proxy
 
 if TYPE_CHECKING:
-    from confluent_kafka.admin import AdminClient, ClusterMetadata
+    from confluent_kafka.admin import AdminClient, ClusterMetadata, PartitionMetadata
 
     from tests.kafka.certificates import Certificates
 
@@ -200,16 +200,22 @@ class Cluster:
 
     def leader(self, topic: str, partition: int = 0) -> int:
         """The number of the broker that leads a partition."""
-        found = 0
+        return self._led(topic, partition).leader
+
+    def replicas(self, topic: str, partition: int = 0) -> set[int]:
+        """The numbers of the brokers that have a partition."""
+        return set(self._led(topic, partition).replicas)
+
+    def _led(self, topic: str, partition: int) -> PartitionMetadata:
+        found: list[PartitionMetadata] = []
 
         def led(seen: ClusterMetadata) -> bool:
-            nonlocal found
             entry = seen.topics.get(topic)
-            found = entry.partitions[partition].leader if entry and entry.partitions else 0
-            return found > 0
+            found[:] = [entry.partitions[partition]] if entry and entry.partitions else []
+            return bool(found) and found[0].leader > 0
 
         self._wait(led, f"{topic} has a leader")
-        return found
+        return found[0]
 
     def controller(self) -> int:
         """The number of the broker that is the active controller; -1 while one is elected."""
@@ -252,6 +258,15 @@ class Cluster:
             )
 
         self._wait(whole, "all replicas are in sync")
+
+    def wait_until_in_sync_are(self, topic: str, numbers: set[int], partition: int = 0) -> None:
+        """Wait until these brokers, and no others, have a partition's replicas in sync."""
+
+        def look(seen: ClusterMetadata) -> bool:
+            entry = seen.topics.get(topic)
+            return entry is not None and set(entry.partitions[partition].isrs) == numbers
+
+        self._wait(look, f"the replicas of {topic} in sync are on {numbers}")
 
     def _wait(self, look: object, what: str) -> None:
         from confluent_kafka import KafkaException

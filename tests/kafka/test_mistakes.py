@@ -14,7 +14,7 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from tests.contract.cluster import clean
-from tests.contract.hubs import eventually, records
+from tests.contract.hubs import records
 from tests.kafka import certificates
 from tests.kafka.cluster import PASSWORD, USER, Cluster
 from tests.kafka.node import free_ports
@@ -266,13 +266,8 @@ def test_replicas_that_are_not_there(fail: Fails, brokers: None) -> None:
         admin = AdminClient({"bootstrap.servers": cluster.bootstrap, "log_level": 0})
         admin.create_topics([new])["mistaken-order"].result(30)
         assert main([*PRODUCE, "--hub", hub]) == 0
-
-        def in_sync() -> list[int]:
-            found = admin.list_topics(timeout=30).topics["mistaken-order"]
-            return list(found.partitions[0].isrs)
-
         cluster.kill(2)
-        eventually(lambda: in_sync() == [1], "one replica is left")
+        cluster.wait_until_in_sync_are("mistaken-order", {1})
         (said,) = fail(hub, [PRODUCE])
         assert "mistaken-order[0]" in said
         assert "1 of 2 replicas" in said

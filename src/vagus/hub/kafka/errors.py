@@ -202,6 +202,17 @@ def lost(error: KafkaError, where: str) -> HubError:
     )
 
 
+def unsure(fatal: KafkaError, where: str, topic: str) -> HubError:
+    """What to raise for events that were under way when a fatal error ended their producer."""
+    if fatal.name().endswith("AUTHORIZATION_FAILED"):
+        return translate(fatal, where, topic)
+    return HubUnavailable(
+        f"it is not known whether all was stored: {sentence(fatal)}",
+        where=f"{topic}, {where}",
+        hint="look for it before it is sent again",
+    )
+
+
 def too_large(topic: str, limit: int, nbytes: int | None = None) -> HubError:
     """An event that doesn't fit."""
     got = "" if nbytes is None else f", got one of {nbytes}"
