@@ -55,6 +55,7 @@ class Ledger:
 
         A writer that keeps it from the end, as one does that died or hangs before its commit, is
         fenced: on Kafka, nobody could read on else until the brokers give it up, a minute later.
+        So is a change of one's own that reads: the next try makes it.
         """
         place = self.partition
         if self._next is None:
