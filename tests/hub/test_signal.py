@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
-from vagus.hub import TopicPartition
+import pytest
+
+from tests.contract.hubs import records
+from vagus.hub import Hub, TopicConfig, TopicPartition, connect
+from vagus.hub.local.reader import LocalReader
 from vagus.hub.local.signal import Signal
 
 HERE, THERE = TopicPartition("here", 0), TopicPartition("there", 0)
@@ -77,3 +83,51 @@ def test_a_commit_elsewhere_between_look_and_wait_does_not() -> None:
 
 
 _never: Callable[[], bool] = bool
+
+
+@pytest.fixture
+def hubs(tmp_path: Path) -> Iterator[tuple[Hub, Hub]]:
+    """Two on one file, as two processes have them."""
+    path = str(tmp_path / "vagus.db")
+    with connect(path) as one, connect(path) as other:
+        one.create_topic("here", TopicConfig())
+        yield one, other
+
+
+@pytest.mark.parametrize("writer", ["itself", "another process"])
+def test_what_is_written_between_two_reads_ends_the_wait_of_the_second(
+    hubs: tuple[Hub, Hub], writer: str
+) -> None:
+    mine, other = hubs
+    with mine.reader({HERE: 0}) as reader:
+        for number in range(3):
+            assert reader.read() == []
+            (mine if writer == "itself" else other).append([(HERE, records([b"%d" % number]))])
+            (got,) = reader.read(wait_s=60.0)
+            assert got.values.to_list() == [b"%d" % number]
+
+
+def test_who_has_read_everything_looks_again_when_there_is_more(
+    hubs: tuple[Hub, Hub], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, _ = hubs
+    looks: list[int] = []
+    look = LocalReader._look
+
+    def counted(self: LocalReader, *bounds: Any) -> Any:
+        got = look(self, *bounds)
+        looks.append(sum(map(len, got)))
+        return got
+
+    monkeypatch.setattr(LocalReader, "_look", counted)
+    with mine.reader({HERE: 0}) as reader:
+        reader.read(wait_s=0.02)  # the first wait of all looks what others have written before
+        looks.clear()
+        mine.append([(HERE, records([b"a", b"b", b"c"]))])
+        assert [len(read) for read in reader.read(max_records=2)] == [2]
+        assert [len(read) for read in reader.read(wait_s=60.0)] == [1]
+        thread = threading.Thread(target=reader.read, kwargs={"wait_s": 60.0})
+        thread.start()
+        mine.append([(HERE, records([b"d"]))])
+        thread.join(60.0)
+    assert looks == [2, 1, 1]

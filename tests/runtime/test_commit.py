@@ -188,6 +188,7 @@ def test_work_that_somebody_waits_for_is_committed_at_once_with_all_that_waits()
 
 def test_an_answer_says_where_outputs_lie_and_is_committed_with_them() -> None:
     shop = Shop(commit_interval="10s")
+    told: list[str] = []
     shop.hub.create_topic("answers", TopicConfig())
 
     def call(frame: pl.DataFrame, batch: Batch) -> None:
@@ -197,12 +198,14 @@ def test_an_answer_says_where_outputs_lie_and_is_committed_with_them() -> None:
             text = ",".join(f"{p}@{o}" for p, o in zip(products, offsets.tolist(), strict=True))
             return [(ANSWERS, Records.of([None], [text.encode()], [0]))]
 
-        batch.answers.append(Answer("out", write))
+        batch.answers.append(Answer("out", write, lambda: told.extend(products)))
 
     _step(shop, call, [])
     shop.sell("a", "b")
     shop.sell("c")
+    assert told == []
     shop.worker.commit()
+    assert told == ["a", "b", "c"]
     shop.sell("d")
     shop.worker.commit()
     with shop.hub.reader({ANSWERS: 0}) as reader:

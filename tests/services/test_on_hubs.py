@@ -17,11 +17,14 @@ from tests.contract.hubs import ClusterUnderTest, FileHub, HubUnderTest, eventua
 from tests.personal.people import everything
 from tests.services import bank
 from tests.services.bank import Deposit, Deposited, Withdraw, Withdrawn
+from vagus.hub import TopicPartition
+from vagus.hub.reading import read_all
 from vagus.hub.schemas import HubRegistry
 from vagus.runtime.deadletters import dead_letters, replay
 from vagus.runtime.runner import Runner
 from vagus.serve.gateway import Gateway
 from vagus.services import Conflict, Queries, TopicOwned, instances
+from vagus.services.envelope import REPLIES, REPLY_PARTITIONS
 from vagus.streams.trace import trace
 
 WAIT_S = 60.0
@@ -221,6 +224,18 @@ def test_views_search_sort_and_page(under_test: HubUnderTest) -> None:
         assert [row.account for row in view.find(cents_from=2, cents_to=4)] == ["a1", "a2"]
 
 
+def test_a_reply_within_the_process_is_written_only_where_a_commit_may_be_in_doubt(
+    under_test: HubUnderTest,
+) -> None:
+    service = bank.bank()
+    hub = under_test.connect()
+    with at_work(under_test, service), service.connect(hub) as client:
+        assert client.call(Deposit(account="a", cents=5), timeout_s=WAIT_S).version == 1
+        places = [TopicPartition(REPLIES.name, number) for number in range(REPLY_PARTITIONS)]
+        written = sum(map(len, read_all(hub, places)))
+    assert written == (1 if hub.in_doubt else 0)
+
+
 def test_a_view_goes_on_where_it_was_and_can_be_rebuilt(under_test: HubUnderTest) -> None:
     service = bank.bank(partitions=2)
     balances(service)
@@ -240,7 +255,7 @@ def test_a_view_goes_on_where_it_was_and_can_be_rebuilt(under_test: HubUnderTest
             queries.rebuild("balance", lambda done, total: told.append((done, total)))
             assert queries["balance"].get("a", token=token).cents == 11
         done, total = told[-1]
-        assert done == total > 0
+        assert 2 <= done <= total  # a marker of Kafka's may come later than the reply
 
 
 def test_a_newer_view_is_built_while_the_old_one_answers(under_test: HubUnderTest) -> None:

@@ -254,6 +254,11 @@ class Hub(Closing):
         """What tells this hub from all others, even from one made later at the same address."""
 
     @property
+    def in_doubt(self) -> bool:
+        """Whether a transaction's commit that failed may have happened all the same."""
+        return False
+
+    @property
     def commit_interval_s(self) -> float:
         """How long a worker is to gather work for one commit: 0 where a commit costs little."""
         return 0.0

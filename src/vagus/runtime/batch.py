@@ -12,6 +12,8 @@ import numpy as np
 import polars as pl
 
 from vagus.errors import VagusError
+from vagus.events import Metadata
+from vagus.hub import Records
 from vagus.runtime.deadletters import REPLAY_PLACE
 from vagus.runtime.frame import SEQ
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vagus.events.personal import Mark
-    from vagus.hub import FetchedRecords, Records, TopicPartition
+    from vagus.hub import FetchedRecords, TopicPartition
     from vagus.hub.personkeys import PersonSession
     from vagus.runtime.metrics import Metrics
     from vagus.runtime.spans import Spans
@@ -164,11 +166,12 @@ class Answer:
 
     `write` is called before the commit completes with the offsets of what this batch of this task
     wrote to its partition of `topic`, in the order of the rows; the records that it returns are
-    part of the same commit.
+    part of the same commit. `done` is called once that is done.
     """
 
     topic: str
     write: Callable[[NDArray[np.int64]], Sequence[tuple[TopicPartition, Records]]]
+    done: Callable[[], None]
 
 
 @dataclass
@@ -178,7 +181,8 @@ class Batch:
     A batch that is `due` has no records: steps are called because their time has come. Such a
     step may set `origins`, to those of what it now goes on with. What is `said` of a record (by
     `_seq`) is put into the headers of all that comes of it. A step sets `urgent` if somebody waits
-    for the outcome: then the commit comes at once.
+    for the outcome: then the commit comes at once. `in_doubt` says that it may happen and yet seem
+    to have failed.
     """
 
     origins: Origins
@@ -198,6 +202,7 @@ class Batch:
     partitions: int = 1  # as many as each of these topics has
     answers: list[Answer] = field(default_factory=list)
     urgent: bool = False
+    in_doubt: bool = True
     keys: PersonSession | None = None
     spans: Spans | None = None
 
@@ -220,6 +225,20 @@ class Batch:
         if self.keys is None:
             raise VagusError("expected a hub that keeps the keys of persons, got none")
         return self.keys
+
+    def headed(self, records: Records, seqs: NDArray[Any], *, same_event: bool) -> Records:
+        """Records with the headers of what they come of, or are, in the `same_event`."""
+        headers = self.origins.headers(seqs)
+        if not same_event:
+            if self.spans is not None:
+                headers = self.spans.within(headers, seqs)
+            headers = Metadata.effects(headers)
+            if self.said:
+                said = [self.said.get(seq, ()) for seq in seqs.tolist()]
+                headers = [(*known, *more) for known, more in zip(headers, said, strict=True)]
+        if not any(headers):
+            return records
+        return Records(records.keys, records.values, records.timestamps, headers)
 
     def fail(self, seq: int, step: str, error: BaseException, *, tries: int = 1) -> None:
         """Set a record apart."""

@@ -70,3 +70,8 @@ class Pending:
             for partition, records in one.answer.write(offsets):
                 found.setdefault(partition, []).append(records)
         return [(partition, Records.concat(parts)) for partition, parts in found.items()]
+
+    def done(self) -> None:
+        """Tell those who answer that their records are committed."""
+        for one in self.answers:
+            one.answer.done()

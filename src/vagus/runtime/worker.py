@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 from vagus.errors import DeclarationError, EncodeError, HubError, VagusError
-from vagus.events import Metadata
 from vagus.hub import Records, TopicPartition
 from vagus.hub.garbage import uncollected
 from vagus.hub.personkeys import PersonKeys
@@ -279,6 +278,7 @@ class Worker:
             sleep=self._seams.sleep,
             run_async=self._run_async,
             now_ms=int(self._seams.clock() * 1000),
+            in_doubt=self._hub.in_doubt,
             keys=PersonKeys.of(self._hub).session(),
             spans=Spans(self.app, origins),
         )
@@ -303,7 +303,7 @@ class Worker:
                 turn.metrics.add("records_out", topic.name, frame.height)
             for number, records, seqs in self._encode(sink.name, topic, task, frame, batch):
                 if batch.origins.has_headers or batch.said:
-                    records = _with_headers(records, seqs, batch, same_event=topic.follows_inputs)
+                    records = batch.headed(records, seqs, same_event=topic.follows_inputs)
                 partition = TopicPartition(topic.name, number)
                 turn.write(partition, records, located=partition in located)
                 if partition in located:
@@ -392,6 +392,7 @@ class Worker:
             pending.positions, then=pending.answer if pending.answers else None
         )
         self._pending = None
+        pending.done()
         self._located.clear()
         self._trim(pending.positions)
         pending.metrics.add("commits", self.app)
@@ -481,19 +482,3 @@ class Worker:
         if topic not in self._codecs:
             self._codecs[topic] = TopicCodec(self._topics[topic], self._registry)
         return self._codecs[topic]
-
-
-def _with_headers(
-    records: Records, seqs: NDArray[Any], batch: Batch, *, same_event: bool
-) -> Records:
-    headers = batch.origins.headers(seqs)
-    if not same_event:
-        if batch.spans is not None:
-            headers = batch.spans.within(headers, seqs)
-        headers = Metadata.effects(headers)
-        if batch.said:
-            said = [batch.said.get(seq, ()) for seq in seqs.tolist()]
-            headers = [(*known, *more) for known, more in zip(headers, said, strict=True)]
-    if not any(headers):
-        return records
-    return Records(records.keys, records.values, records.timestamps, headers)

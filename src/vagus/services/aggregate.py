@@ -16,7 +16,7 @@ from vagus.runtime.topic import Topic
 from vagus.runtime.topology import Sink, Step, StoreSpec
 from vagus.services.command import Command
 from vagus.services.deciding import Deciding, reader_of
-from vagus.services.envelope import REPLY_PARTITIONS, REPLY_TOPIC
+from vagus.services.envelope import REPLIES
 from vagus.services.handing import hand_on
 from vagus.services.snapshot import SnapshotForm
 from vagus.services.told import refusal_topic
@@ -30,27 +30,7 @@ if TYPE_CHECKING:
     from vagus.services.service import Service
     from vagus.streams import Stream
 
-__all__ = ["REPLIES", "AggregateType"]
-
-REPLIES = Topic(
-    REPLY_TOPIC,
-    (
-        RecordSchema.build(
-            "Reply",
-            [
-                Field.of("version", pl.Int64()),
-                Field.of("topic", pl.String()),
-                Field.of("partition", pl.Int64()),
-                Field.of("types", pl.List(pl.String())),
-                Field.of("offsets", pl.List(pl.Int64())),
-                Field.of("failed", pl.String()),
-            ],
-        ),
-    ),
-    config=TopicConfig(partitions=REPLY_PARTITIONS, retention_s=3600.0),
-    form="json",
-)
-"""Where the answers to commands go, for as long as somebody may wait for them."""
+__all__ = ["AggregateType"]
 
 
 class AggregateType:

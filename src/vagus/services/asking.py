@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from vagus.hub import TopicPartition
 from vagus.hub.reading import read_all
-from vagus.services.aggregate import REPLIES
-from vagus.services.envelope import Envelope
+from vagus.services.envelope import REPLIES, Envelope
 from vagus.services.outcome import read_outcome
 from vagus.services.writer import CommandWriter
 

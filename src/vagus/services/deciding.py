@@ -16,7 +16,8 @@ from vagus.events.nodes import Scalar, Temporal
 from vagus.hub import Records, TopicPartition
 from vagus.runtime.batch import Answer
 from vagus.runtime.frame import KEY, SEQ, TIME, TOMBSTONE, constant
-from vagus.services.envelope import REPLY_PARTITIONS, REPLY_TOPIC, Envelope
+from vagus.services.envelope import REPLIES, REPLY_PARTITIONS, Envelope
+from vagus.services.exchange import Exchange, home_of
 from vagus.services.memory import AnswerMemory, Remembered, fingerprint
 from vagus.services.outcome import accepted_text, failed_text, refused_text
 from vagus.services.refusal import Conflict, Expired, KeyReused, Refused
@@ -311,8 +312,9 @@ class Deciding:
         )
         if waited or turn.cells:
             batch.urgent = batch.urgent or waited
-            outcome = _Written(self._of, asked, turn, batch.partition, batch.now_ms)
-            batch.answers.append(Answer(self._of.event_topic.name, outcome.records))
+            outcome = _Written(self._of, asked, turn, batch.partition, batch.now_ms, batch.in_doubt)
+            topic = self._of.event_topic.name
+            batch.answers.append(Answer(topic, outcome.records, outcome.deliver))
 
 
 _Columns = tuple[list[bytes | None], list[bytes | None]]
@@ -320,46 +322,61 @@ _Columns = tuple[list[bytes | None], list[bytes | None]]
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """What is written of a batch besides its events: states, replies, answers that are kept."""
+    """What is written of a batch besides its events: states, replies, answers that are kept.
+
+    Replies to this process go there directly, once the commit is done. If it might be done though
+    it failed, they are written, too: a new worker would not know of them.
+    """
 
     aggregate: AggregateType
     asked: list[_Asked]
     turn: _Round
     partition: int
     now_ms: int
+    in_doubt: bool
+    near: dict[Exchange, list[tuple[bytes, bytes]]] = field(default_factory=dict)
 
     def records(self, offsets: NDArray[np.int64]) -> list[tuple[TopicPartition, Records]]:
         """The records, now that it is known where the events lie."""
         replies: list[_Columns] = [([], []) for _ in range(REPLY_PARTITIONS)]
         answers: _Columns = [], []
         places: list[int] = offsets.tolist()
-        topic, at = self.aggregate.event_topic.name, 0
+        topic, partition, at = self.aggregate.event_topic.name, self.partition, 0
         for one in self.asked:
             text = one.answer.text if isinstance(one.answer, Remembered) else one.answer
             if not text:
                 end = at + len(one.events)
                 names = [type(event).__name__ for event in one.events]
-                text = accepted_text(topic, self.partition, one.version, names, places[at:end])
+                text = accepted_text(topic, partition, one.version, names, places[at:end])
                 at = end
             if one.remembered is not None:
                 one.remembered.text = text
                 answers[0].append((one.envelope.idempotency_key or "").encode())
                 answers[1].append(one.remembered.to_value())
-            if one.envelope.request is not None:
-                keys, values = replies[one.envelope.reply_partition]
-                keys.append(one.envelope.request)
-                values.append(text.encode())
+            if (request := one.envelope.request) is not None:
+                home = home_of(request)
+                if home is not None:
+                    self.near.setdefault(home, []).append((request, text.encode()))
+                if home is None or self.in_doubt:
+                    keys, values = replies[one.envelope.reply_partition]
+                    keys.append(request)
+                    values.append(text.encode())
         found = [
-            (TopicPartition(self.aggregate.state_topic.name, self.partition), self._states()),
-            (TopicPartition(self.aggregate.answer_topic.name, self.partition), answers),
+            (TopicPartition(self.aggregate.state_topic.name, partition), self._states()),
+            (TopicPartition(self.aggregate.answer_topic.name, partition), answers),
         ]
         for number, columns in enumerate(replies):
-            found.append((TopicPartition(REPLY_TOPIC, number), columns))
+            found.append((TopicPartition(REPLIES.name, number), columns))
         return [
             (to, Records.of(keys, values, [self.now_ms] * len(keys)))
             for to, (keys, values) in found
             if keys
         ]
+
+    def deliver(self) -> None:
+        """Tell those who wait in this process."""
+        for home, replies in self.near.items():
+            home.deliver(replies)
 
     def _states(self) -> _Columns:
         values: list[bytes | None] = [

@@ -5,13 +5,37 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import polars as pl
+
+from vagus.events import Field, RecordSchema
+from vagus.hub import TopicConfig
+from vagus.runtime.topic import Topic
+
 if TYPE_CHECKING:
     from vagus.events import Metadata
 
-__all__ = ["REPLY_PARTITIONS", "REPLY_TOPIC", "Envelope", "sent_by"]
+__all__ = ["REPLIES", "REPLY_PARTITIONS", "Envelope", "sent_by"]
 
-REPLY_TOPIC = "vagus-reply"
 REPLY_PARTITIONS = 8
+REPLIES = Topic(
+    "vagus-reply",
+    (
+        RecordSchema.build(
+            "Reply",
+            [
+                Field.of("version", pl.Int64()),
+                Field.of("topic", pl.String()),
+                Field.of("partition", pl.Int64()),
+                Field.of("types", pl.List(pl.String())),
+                Field.of("offsets", pl.List(pl.Int64())),
+                Field.of("failed", pl.String()),
+            ],
+        ),
+    ),
+    config=TopicConfig(partitions=REPLY_PARTITIONS, retention_s=3600.0),
+    form="json",
+)
+"""Where the answers to commands go, for as long as somebody may wait for them."""
 
 _REPLY_TO = "vagus-reply-to"
 _IDEMPOTENCY = "vagus-idempotency-key"

@@ -1,7 +1,8 @@
 """The exchange: how commands leave a process, and how their replies find whoever waits.
 
 All senders of a process share one for each hub. One thread appends what waits, all of it in one
-append; another reads the replies. So a hundred callers cost little more than one.
+append; another reads the replies. So a hundred callers cost little more than one. Whoever decides
+a command in the process that sent it tells the exchange at once, without the hub.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import os
 import random
 import threading
 from concurrent.futures import Future
@@ -20,15 +22,16 @@ from weakref import WeakKeyDictionary
 
 from vagus.errors import EncodeError, HubError, OffsetOutOfRange, TopicExists, VagusError
 from vagus.hub import TopicPartition
-from vagus.services.aggregate import REPLIES
-from vagus.services.envelope import REPLY_TOPIC
+from vagus.services.envelope import REPLIES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from vagus.events import Event
     from vagus.hub import Hub, Records
     from vagus.services.writer import CommandWriter, Headers
 
-__all__ = ["Exchange", "Overloaded", "Parcel"]
+__all__ = ["Exchange", "Overloaded", "Parcel", "home_of"]
 
 WAITING_MAX = 10_000
 """So many commands of a process may be on their way; one more is refused."""
@@ -77,7 +80,7 @@ class Exchange:
         self._closing = False
         with suppress(TopicExists):
             hub.create_topic(REPLIES.name, REPLIES.config)
-        self._place = TopicPartition(REPLY_TOPIC, self.partition)
+        self._place = TopicPartition(REPLIES.name, self.partition)
         self._reader = hub.reader(hub.offsets([self._place], "latest"))
         self._threads = [
             threading.Thread(target=run, name=f"vagus-{what}", daemon=True)
@@ -85,6 +88,7 @@ class Exchange:
         ]
         for thread in self._threads:
             thread.start()
+        _homes[self._prefix.encode()] = self
 
     @staticmethod
     def of(hub: Hub) -> Exchange:
@@ -103,6 +107,7 @@ class Exchange:
             if self._users:
                 return
             _open.pop(self._hub, None)
+            _homes.pop(self._prefix.encode(), None)
         with self._lock:
             self._closing = True
             self._lock.notify()
@@ -142,6 +147,16 @@ class Exchange:
         """Wait no longer for a reply."""
         if parcel.request is not None:
             self._waiting.pop(parcel.request, None)
+
+    def deliver(self, replies: Iterable[tuple[bytes, bytes]]) -> None:
+        """Hand out replies, each with the request that it is to."""
+        settled: list[_Settled] = []
+        for request, value in replies:
+            parcel = self._waiting.pop(request, None)
+            if parcel is not None:
+                settled.append((parcel, value, None))
+        if settled:
+            self._settle(settled)
 
     def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
         parcels = self._gathered.pop(loop)
@@ -194,17 +209,9 @@ class Exchange:
                     self._fail_all(error)
                     threading.Event().wait(1.0)
                 continue
-            settled: list[_Settled] = []
             for read in reads:
                 pairs = zip(read.keys.to_list(), read.values.to_list(), strict=True)
-                for request, value in pairs:
-                    if request is None:
-                        continue
-                    parcel = self._waiting.pop(request, None)
-                    if parcel is not None:
-                        settled.append((parcel, value, None))
-            if settled:
-                self._settle(settled)
+                self.deliver((to, value) for to, value in pairs if to and value is not None)
 
     def _fail_all(self, error: BaseException) -> None:
         parcels = list(self._waiting.values())
@@ -257,5 +264,14 @@ def waiter(loop: asyncio.AbstractEventLoop | None) -> Any:
     return Future() if loop is None else loop.create_future()
 
 
+def home_of(request: bytes) -> Exchange | None:
+    """The exchange of this process that waits for the reply to a request; None if none does."""
+    return _homes.get(request.partition(b"-")[0])
+
+
 _mutex = threading.Lock()
 _open: WeakKeyDictionary[Hub, Exchange] = WeakKeyDictionary()
+_homes: dict[bytes, Exchange] = {}  # by how their requests begin
+
+if hasattr(os, "register_at_fork"):  # whoever waits in the parent waits for replies in the hub
+    os.register_at_fork(after_in_child=_homes.clear)

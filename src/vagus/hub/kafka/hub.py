@@ -62,6 +62,10 @@ class KafkaHub(Hub):
         return self.admin.cluster_id()
 
     @property
+    def in_doubt(self) -> bool:
+        return True
+
+    @property
     def commit_interval_s(self) -> float:
         return 0.1
 

@@ -32,6 +32,8 @@ class LocalReader(Reader):
         # The batch that the last read stopped within, so that small reads decode it once.
         self._begun: dict[TopicPartition, FetchedRecords] = {}
         self._turn = 0
+        # The commits that a look which left nothing unread has seen; None after other looks.
+        self._seen: int | None = None
         self._woken = False
         self._closed = False
 
@@ -39,19 +41,24 @@ class LocalReader(Reader):
         self, *, max_records: int = 65_536, max_bytes: int = 8 << 20, wait_s: float = 0.0
     ) -> list[FetchedRecords]:
         rules.check_bounds(max_records, max_bytes)
-        deadline = time.monotonic() + wait_s
+        signal, deadline = self._hub.signal, time.monotonic() + wait_s
         while True:
             self._check_open()
-            token = self._hub.signal.token()
-            got = self._look(max_records, max_bytes)
             left = deadline - time.monotonic()
-            if got or self._woken or left <= 0 or not self._hub.waits:
+            seen, self._seen = self._seen, None
+            if seen is not None and left > 0 and self._hub.waits:
+                wanted = self._positions.keys() - self._paused
+                signal.wait(seen, min(left, 60.0), wanted, lambda: self._woken or self._closed)
+                self._check_open()
+            token = signal.token()
+            got = self._look(max_records, max_bytes)
+            if not any(
+                at < self._ends[tp] for tp, at in self._positions.items() if tp not in self._paused
+            ):
+                self._seen = token
+            if got or self._woken or time.monotonic() >= deadline or not self._hub.waits:
                 self._woken = False
                 return got
-            wanted = self._positions.keys() - self._paused
-            self._hub.signal.wait(
-                token, min(left, 60.0), wanted, lambda: self._woken or self._closed
-            )
 
     def positions(self) -> dict[TopicPartition, int]:
         return dict(self._positions)
@@ -63,6 +70,7 @@ class LocalReader(Reader):
         rules.check_known(partition, self._positions)
         rules.check_offset(partition, offset)
         self._positions[partition] = offset
+        self._seen = None
 
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
         for partition in partitions:
@@ -71,6 +79,7 @@ class LocalReader(Reader):
 
     def resume(self, partitions: Iterable[TopicPartition]) -> None:
         self._paused.difference_update(partitions)
+        self._seen = None
 
     def wakeup(self) -> None:
         self._woken = True

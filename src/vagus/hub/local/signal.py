@@ -96,6 +96,7 @@ class Signal:
     ) -> None:
         """Until there was a commit to these since `token`, or `woken`, or the time is over."""
         deadline = time.monotonic() + timeout_s
+        first = True
 
         def over() -> bool:
             return self._is_new(token, partitions) or woken()
@@ -113,9 +114,13 @@ class Signal:
                         waiter.wake.wait(left)
                         continue
                     self._poller = waiter
+                    # At first it looks: who was told of the last write may have gone too early.
                     try:
-                        changed = self._slept(left, over, busy=now < self._busy_until)
+                        changed = self._slept(
+                            0.0 if first else left, over, busy=now < self._busy_until
+                        )
                     finally:
+                        first = False
                         self._poller = None
                         self._gone.notify_all()
                     if changed:
@@ -135,7 +140,6 @@ class Signal:
         assert storage is not None
         if self._watch is None:
             self._watch = Watch(storage.path + "-wal")
-            left_s = 0.0  # what was written before is not told of: look first
         watch = self._watch
         again_s = _LOOK_AGAIN_S if watch.tells else LOOK_S
         self._lock.release()
