@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from tests.contract.hubs import PATIENCE_S, all_values, eventually
 from vagus.errors import Fenced, HubError, HubUnavailable, UnknownTopic
@@ -230,12 +231,12 @@ class _Troubled:
 
 
 def _lost(commit: Callable[[], None]) -> None:
-    raise HubError("nobody knows what came of it")
+    raise HubUnavailable("nobody knows what came of it")
 
 
 def _unheard(commit: Callable[[], None]) -> None:
     commit()
-    raise HubError("nobody knows what came of it")
+    raise HubUnavailable("nobody knows what came of it")
 
 
 def _troubled(hub: Hub, outcomes: list[Callable[[Callable[[], None]], None]]) -> Hub:
@@ -248,7 +249,7 @@ def _troubled(hub: Hub, outcomes: list[Callable[[Callable[[], None]], None]]) ->
     return cast("Hub", _Troubled(hub, commit))
 
 
-@pytest.mark.parametrize("outcomes", [[_lost], [_unheard], [_lost, _unheard]])
+@pytest.mark.parametrize("outcomes", [[_lost], [_unheard], [_lost, _unheard], [_lost] * 6])
 def test_a_commit_with_an_unknown_outcome_is_looked_at_again(
     hub: Hub, outcomes: list[Callable[[Callable[[], None]], None]]
 ) -> None:
@@ -258,10 +259,52 @@ def test_a_commit_with_an_unknown_outcome_is_looked_at_again(
     assert all_values(hub, [PLACE])[PLACE] == [b"1"]
 
 
-def test_commits_that_always_fail_are_an_error(hub: Hub) -> None:
-    with pytest.raises(HubError, match="nobody knows"):
+def test_commits_that_always_fail_are_an_error(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vagus.hub.ledger._UNSURE_S", 0.0)
+    with pytest.raises(HubUnavailable, match="nobody knows"):
         Numbers(_troubled(hub, [_lost] * 99)).number("a")
     assert all_values(hub, [PLACE])[PLACE] == []
+
+
+def test_a_commit_that_is_refused_is_not_tried_again(hub: Hub) -> None:
+    def refuse(commit: Callable[[], None]) -> None:
+        raise HubError("not allowed")
+
+    with pytest.raises(HubError, match="not allowed"):
+        Numbers(_troubled(hub, [refuse])).number("a")
+
+
+def test_a_coordinator_that_stumbles_at_the_commit_is_asked_again_on_kafka(cluster: str) -> None:
+    """The broker's "unknown error": its log of transactions refuses what is written to it."""
+    admin = AdminClient({"bootstrap.servers": cluster.removeprefix("kafka://"), "log_level": 0})
+    stumbled: list[HubUnavailable] = []
+
+    def limit(operation: AlterConfigOpType, nbytes: str = "1") -> None:
+        entry = ConfigEntry("max.message.bytes", nbytes, incremental_operation=operation)
+        log = ConfigResource(
+            ConfigResource.Type.TOPIC, "__transaction_state", incremental_configs=[entry]
+        )
+        admin.incremental_alter_configs([log])[log].result(30)
+
+    def stumble(commit: Callable[[], None]) -> None:
+        if stumbled:
+            return commit()
+        limit(AlterConfigOpType.SET)
+        try:
+            return commit()
+        except HubUnavailable as error:
+            stumbled.append(error)
+            raise
+        finally:
+            limit(AlterConfigOpType.DELETE)
+
+    with connect(cluster) as hub:
+        numbers = Numbers(cast("Hub", _Troubled(hub, stumble)))
+        while not stumbled:  # brokers do what they are told a little later
+            numbers.number(f"n{len(numbers.known)}")
+        assert "Unknown broker error" in str(stumbled[0])
+        assert list(numbers.known.values()) == list(range(1, len(numbers.known) + 1))
+        _check_agreed([numbers.known], hub, len(numbers.known))
 
 
 def test_others_that_never_let_go_are_named_as_the_reason(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Entry", "Ledger", "records"]
 
 _TRIES = 200
-_UNSURE_TRIES = 5
+_UNSURE_S = 8.0  # with commits whose outcome is unknown: who begins says what is wrong in ten
 _PATIENCE_S = 3.0  # with a writer that is at it: it takes a fraction of a second
 
 Entry = tuple[bytes, bytes | None]
@@ -79,10 +79,14 @@ class Ledger:
         """Write what `decide` wants, in one step with what it decides it by; what was written.
 
         `decide` is called when all has been read, and may be called more than once. Raises what it
-        raises, and HubUnavailable if other writers never let go.
+        raises, and HubUnavailable if other writers never let go, or if it can't be written: a
+        commit of which nobody knows what came is looked at, and tried again, for 8 s.
         """
         unsure: list[Sequence[Entry]] = []
+        deadline = float("inf")
         for attempt in range(_TRIES):
+            if unsure:  # a coordinator that stumbles is given time to get up
+                time.sleep(random.uniform(0, min(0.5, 0.05 * 2 ** len(unsure))))
             self.make()
             try:
                 with self._transaction() as transaction:
@@ -91,7 +95,8 @@ class Ledger:
                     if not entries:
                         return unsure[-1] if unsure else []
                     transaction.append([(self.partition, records(entries))])
-                    if not _commit(transaction, final=len(unsure) + 1 == _UNSURE_TRIES):
+                    if not _commit(transaction, deadline):
+                        deadline = min(deadline, time.monotonic() + _UNSURE_S)
                         unsure.append(entries)
                         continue
             except Fenced:
@@ -123,12 +128,12 @@ def records(entries: Sequence[Entry]) -> Records:
     return Records.of([key for key, _ in entries], [value for _, value in entries], stamps)
 
 
-def _commit(transaction: Transaction, *, final: bool) -> bool:
+def _commit(transaction: Transaction, deadline: float) -> bool:
     """Commit; False where nobody knows what came of it, so that the next try has to look."""
     try:
         transaction.commit()
-    except HubError as error:
-        if final or isinstance(error, Fenced):
+    except HubUnavailable:
+        if time.monotonic() >= deadline:
             raise
         return False
     return True
