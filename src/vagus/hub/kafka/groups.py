@@ -38,9 +38,17 @@ class Groups:
     def names(self) -> list[str]:
         """All groups, sorted."""
         client = self._admin.client
-        listed = self._admin.ask(lambda: client.list_consumer_groups(request_timeout=PATIENCE_S))
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            listed = self._admin.ask(
+                lambda: client.list_consumer_groups(request_timeout=PATIENCE_S)
+            )
+            passing = any(error.name() in errors.PASSING for error in listed.errors)
+            if not passing or time.monotonic() > deadline:
+                break
+            time.sleep(0.05)
         if listed.errors and not listed.valid:
-            raise errors.wrap(listed.errors[0], self._admin.where)
+            raise errors.translate(listed.errors[0], self._admin.where)
         return sorted(each.group_id for each in listed.valid)
 
     def describe(self, name: str) -> GroupInfo:
