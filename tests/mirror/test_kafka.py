@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,11 +14,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.contract.cluster import clean
-from tests.contract.hubs import records
+from tests.contract.hubs import eventually, records
 from tests.mirror.conftest import everything, fill, mirror, unread
 from tests.mirror.test_schemas import OTHER, read_lines, write_lines
 from vagus.errors import Fenced
 from vagus.hub import Hub, TopicConfig, TopicPartition, connect
+from vagus.hub.mirror.mirror import identity
 from vagus.hub.schemas import HubRegistry
 
 if TYPE_CHECKING:
@@ -93,6 +98,32 @@ def test_what_goes_from_cluster_to_cluster_is_the_same(
     assert unread(elsewhere, BUS, moved) == unread(laptop, BUS, at)
     cluster.append([(BUS, records([b"later"]))])
     over.copy()
+    assert everything(elsewhere, "bus") == everything(cluster, "bus")
+
+
+def test_who_follows_from_cluster_to_cluster_stops_amid_and_goes_on(
+    cluster: Hub, elsewhere: Hub
+) -> None:
+    """Without loss or repetition. Each follower is stopped right after events have come."""
+    cluster.create_topic("bus", TopicConfig(partitions=2))
+    command = [sys.executable, "-m", "vagus.cli", "mirror", cluster.url, elsewhere.url, "--follow"]
+
+    def is_copied() -> bool:
+        known = "bus" in elsewhere.topics()
+        return known and everything(elsewhere, "bus") == everything(cluster, "bus")
+
+    for number in range(3):
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                for batch in range(4):
+                    fill(cluster, "bus", 30, first=1000 * number + 30 * batch)
+                eventually(is_copied, "what was there, and what came, is copied")
+                fill(cluster, "bus", 500, first=1000 * number + 500)
+            finally:
+                process.send_signal(signal.SIGINT)
+            assert "stopped; it goes on from here" in process.communicate()[1]
+            assert process.returncode == os.EX_OK
+    mirror(cluster, elsewhere, name=identity(cluster.url)).copy()
     assert everything(elsewhere, "bus") == everything(cluster, "bus")
 
 
