@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +16,7 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from tests.contract.cluster import clean
-from tests.contract.hubs import records
+from tests.contract.hubs import eventually, records
 from tests.kafka import certificates
 from tests.kafka.cluster import PASSWORD, USER, Cluster
 from tests.kafka.node import free_ports
@@ -255,16 +257,9 @@ def test_a_registry_that_is_down(fail: Fails, cluster: Cluster) -> None:
 
 
 def test_replicas_that_are_not_there(fail: Fails, brokers: None) -> None:
-    new = NewTopic(
-        "mistaken-order",
-        num_partitions=1,
-        replica_assignment=[[1, 2]],
-        config={"min.insync.replicas": "2"},
-    )
     with Cluster(3) as cluster:
         hub = f"kafka://{cluster.bootstrap}"
-        admin = AdminClient({"bootstrap.servers": cluster.bootstrap, "log_level": 0})
-        admin.create_topics([new])["mistaken-order"].result(30)
+        on_two_brokers(cluster, "mistaken-order")
         assert main([*PRODUCE, "--hub", hub]) == 0
         cluster.kill(2)
         cluster.wait_until_in_sync_are("mistaken-order", {1})
@@ -272,3 +267,50 @@ def test_replicas_that_are_not_there(fail: Fails, brokers: None) -> None:
         assert "mistaken-order[0]" in said
         assert "1 of 2 replicas" in said
         assert "min.insync.replicas" in said
+
+
+def test_a_worker_says_that_it_waits_for_replicas_and_goes_on_with_them(
+    fail: Fails, brokers: None, tmp_path: Path
+) -> None:
+    with Cluster(3) as cluster:
+        hub = f"kafka://{cluster.bootstrap}"
+        on_two_brokers(cluster, "mistaken-count", **{"cleanup.policy": "compact"})
+        with connect(hub) as opened:
+            opened.create_topic("mistaken-order", TopicConfig(partitions=4))
+        assert main([*PRODUCE, "--hub", hub]) == 0
+        cluster.kill(2)
+        cluster.wait_until_in_sync_are("mistaken-count", {1})
+        command = [sys.executable, "-m", "vagus.cli", *RUN, "--hub", hub]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            watchdog = threading.Timer(2 * HANGS_S, process.kill)
+            watchdog.start()
+            try:
+                assert process.stderr is not None
+                lines = iter(process.stderr)
+                next(line for line in lines if line.startswith("running mistaken on"))
+                start_s = time.monotonic()
+                said = next(line for line in lines if "mistaken-count[0]" in line)
+                assert time.monotonic() - start_s < WITHIN_S, said
+                assert "1 of 2 replicas" in said
+                assert "min.insync.replicas" in said
+                cluster.revive(2)
+                place = TopicPartition("mistaken-count", 0)
+                with connect(hub) as opened, opened.reader({place: 0}) as reader:
+                    eventually(lambda: any(map(len, reader.read(wait_s=0.5))), "it was counted")
+            finally:
+                process.send_signal(signal.SIGINT)
+                process.communicate()
+                watchdog.cancel()
+            assert process.returncode == 0
+
+
+def on_two_brokers(cluster: Cluster, topic: str, **config: str) -> None:
+    """Make a topic that can't be written to when one of them is down."""
+    admin = AdminClient({"bootstrap.servers": cluster.bootstrap, "log_level": 0})
+    new = NewTopic(
+        topic,
+        num_partitions=1,
+        replica_assignment=[[1, 2]],
+        config={"min.insync.replicas": "2", **config},
+    )
+    admin.create_topics([new])[topic].result(30)

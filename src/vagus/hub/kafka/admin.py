@@ -153,18 +153,23 @@ class Admin:
             names = [f"{topic}[{each}]" for each in range(self.count(topic))]
             raise UnknownTopic(f"{topic}[{number}]", names, hub=self.where)
 
-    def lack_of_replicas(self, partition: TopicPartition) -> HubUnavailable | None:
-        """The error to raise if a partition has too few replicas in sync to be written to."""
-        wanted = int(self.settings(partition.topic).get("min.insync.replicas") or 1)
-        found = self._metadata().topics[partition.topic].partitions[partition.partition]
-        if len(found.isrs) >= wanted:
-            return None
-        return HubUnavailable(
-            f"nothing can be written: {len(found.isrs)} of {len(found.replicas)} replicas are in "
-            f"sync, and min.insync.replicas asks for {wanted}",
-            where=f"{partition.topic}[{partition.partition}], {self.where}",
-            hint="start the brokers that are down, or lower min.insync.replicas of the topic",
-        )
+    def lack_of_replicas(self, partitions: Iterable[TopicPartition]) -> HubUnavailable | None:
+        """The error to raise if one of these has too few replicas in sync to be written to."""
+        topics = self._metadata().topics
+        for topic, number in partitions:
+            found = topics[topic].partitions.get(number) if topic in topics else None
+            if found is None or len(found.isrs) == len(found.replicas):
+                continue
+            wanted = int(self.settings(topic).get("min.insync.replicas") or 1)
+            if len(found.isrs) < wanted:
+                return HubUnavailable(
+                    f"nothing can be written: {len(found.isrs)} of {len(found.replicas)} replicas "
+                    f"are in sync, and min.insync.replicas asks for {wanted}",
+                    where=f"{topic}[{number}], {self.where}",
+                    hint="start the brokers that are down, or lower min.insync.replicas of the "
+                    "topic",
+                )
+        return None
 
     def create(self, name: str, config: TopicConfig) -> None:
         """Make a topic, and wait until it can be used."""

@@ -84,7 +84,7 @@ class Appender:
 
         Where nothing was ever delivered, that is more likely a mistake than a passing fault.
         """
-        lack = self._admin.lack_of_replicas(partition)
+        lack = self._admin.lack_of_replicas([partition])
         if lack is not None:
             self._end(line)
             line.producer.purge()

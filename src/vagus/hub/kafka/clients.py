@@ -149,6 +149,7 @@ class Worries:
         self._told_s = float("-inf")
         self.last: KafkaError | None = None
         self.hopeless: KafkaError | None = None
+        self._lack = ""
 
     def __call__(self, error: KafkaError) -> None:
         """Hear a complaint; called by the clients."""
@@ -160,6 +161,16 @@ class Worries:
         if now - self._told_s > _TELL_EVERY_S:
             self._told_s = now
             log.warning("%s: %s", self._where, errors.sentence(error))
+
+    def lack(self, what: HubError) -> None:
+        """Say, once, what has to be put right before writing goes on."""
+        if self._lack != str(what):
+            self._lack = str(what)
+            log.warning("waiting: %s", what)
+
+    def written(self) -> None:
+        """Nothing is lacking."""
+        self._lack = ""
 
     def forget(self) -> None:
         """All is well again."""

@@ -32,6 +32,7 @@ TIMEOUT_S = 60.0
 """How long brokers leave a transaction open of which they hear nothing more."""
 
 _ROUND_S = 10.0
+_LOOK_S = 5.0  # without an acknowledgment, before looking for what is in its way
 _PAUSE_S = 0.05
 _PATIENCE_S = 25.0  # brokers find new leaders within ten seconds; a client that hangs is replaced
 _POSITIONS_S = 15.0
@@ -161,6 +162,8 @@ class KafkaTransaction(Transaction):
         self._move, self._done = move, done
         self._begun = False
         self._places: dict[TopicPartition, _Places] = {}
+        self._written: set[TopicPartition] = set()
+        self._lack: HubUnavailable | None = None
         self.open = True
 
     def append(
@@ -172,6 +175,7 @@ class KafkaTransaction(Transaction):
         try:
             for tp, records in batches:
                 partition = TopicPartition(*tp)
+                self._written.add(partition)
                 if located:
                     places = self._places.setdefault(partition, _Places())
                     self._hub.clients.send(self._writer.producer, partition, records, places)
@@ -193,10 +197,13 @@ class KafkaTransaction(Transaction):
             if then is not None:
                 self.append(then(self._locate()))
             settle = None if self._move is None else self._move(moved)
-            self._writer.insist(lambda: self._writer.producer.commit_transaction(_ROUND_S))
-        except BaseException:
+            self._writer.insist(self._end_or_look)
+        except BaseException as error:
             self.abort()
+            if isinstance(error, HubUnavailable) and self._lack is not None:
+                raise self._lack from None
             raise
+        self._hub.clients.worries.written()
         if settle is not None:
             settle()
         self._end()
@@ -213,10 +220,34 @@ class KafkaTransaction(Transaction):
             self._writer.insist(self._writer.producer.begin_transaction)
             self._begun = True
 
+    def _end_or_look(self) -> None:
+        """Commit, or look for what keeps the brokers from it."""
+        try:
+            self._writer.producer.commit_transaction(_LOOK_S)
+        except KafkaException as raised:
+            if errors.reason(raised).name() == "_TIMED_OUT":
+                self._look()
+            raise
+
+    def _look(self) -> None:
+        """Find, and say, that replicas are lacking: a worker waits until they are back."""
+        with suppress(HubError):  # who doesn't answer is another matter
+            self._lack = self._hub.admin.lack_of_replicas(sorted(self._written))
+            if self._lack is not None:
+                self._hub.clients.worries.lack(self._lack)
+
     def _locate(self) -> dict[TopicPartition, NDArray[np.int64]]:
         """Wait until it is known where the located outputs lie."""
         try:
-            self._writer.producer.flush(_PATIENCE_S)
+            deadline = time.monotonic() + _PATIENCE_S
+            while self._writer.producer.flush(_LOOK_S):
+                self._look()
+                if time.monotonic() > deadline:
+                    raise HubUnavailable(
+                        f"nothing was committed: no acknowledgment within {_PATIENCE_S:.0f} s",
+                        where=self._hub.url,
+                        hint="begin again, from the positions that are committed",
+                    )
         except KafkaException as raised:
             raise self._writer.refused(errors.reason(raised)) from None
         found = {}
