@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -126,8 +127,17 @@ class Stage:
 
     def end_worker(self, worker: WorkerProcess, number: signal.Signals) -> None:
         """End a worker for good."""
+        with self.leaving(worker, number):
+            pass
+
+    @contextmanager
+    def leaving(self, worker: WorkerProcess, number: signal.Signals) -> Iterator[None]:
+        """Meanwhile a worker may end by itself; then it is ended for good."""
         self.workers.remove(worker)
-        worker.end(number)
+        try:
+            yield
+        finally:
+            worker.end(number)
 
     def wait(self, look: Callable[[], bool], what: str, within_s: float = RECOVERY_S) -> float:
         """Wait for a condition; how long it took. No worker may end meanwhile."""
