@@ -34,3 +34,12 @@ def test_a_writer_that_was_replaced_hears_it_if_it_only_writes_on(kafka: Cluster
         older.abort()
         newer.append([(output, records([b"z"]))])
         newer.commit()
+
+
+def test_a_hub_closes_after_transactions_that_are_still_held(kafka: Cluster) -> None:
+    output = TopicPartition("fencing-held", 0)
+    with connect(f"kafka://{kafka.bootstrap}") as hub:
+        hub.create_topic(output.topic, TopicConfig())
+        held = hub.begin("fencing-held")
+        held.append([(output, records([b"x"]))])
+        held.commit()

@@ -48,7 +48,7 @@ class Writer:
         self.id = transactional_id
         self.fenced = False
         self.broken = False
-        self._hangs = False
+        self._hangs = self._closed = False
         self._hub = hub
         self.producer = hub.clients.producer(
             {
@@ -133,10 +133,14 @@ class Writer:
             self.broken = True
 
     def close(self) -> None:
-        """Let go of the producer."""
+        """Let go of the producer. May be called twice."""
         self.broken = True
-        if self._hangs:  # closing it would hang, too; it goes with the call that it is in
+        if self._closed or self._hangs:  # closing one that hangs would hang, too; it goes with it
             return
+        self._closed = True
+        with suppress(KafkaException):  # else it would try on to send what is given up
+            self.producer.purge()
+            self.producer.poll(0)
         # One that was fenced says so once more, and warns that it can't abort. The filter stays:
         # `catch_warnings` is no good where several threads close writers at once.
         warnings.filterwarnings("ignore", _CANT_ABORT, RuntimeWarning)
