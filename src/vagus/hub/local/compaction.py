@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _DIRTY_BYTES_MAX = 64 << 20
 _GROUP_BYTES = 8 << 20
+_STEP_BATCHES = 32  # of a step, which keeps writers waiting for a millisecond or so
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,7 @@ def _clean(
         pl.col("newest").is_null() | (pl.col("offset") >= pl.col("newest"))
     ).to_series()
     kept = current.to_numpy()
+    replacements = []
     start = 0
     for row, crc, written_at, records in loaded:
         stay = kept[start : start + len(records)]
@@ -158,7 +160,24 @@ def _clean(
             keyed = truths(records.keys.to_arrow().is_valid())
             stay = stay & ~(deleted & keyed)
         if not stay.all():
-            step(_replacement(keep, row, crc, records, np.flatnonzero(stay)))
+            replacements.append(_replacement(keep, row, crc, records, np.flatnonzero(stay)))
+        if len(replacements) == _STEP_BATCHES:
+            step(_all(replacements))
+            replacements = []
+    if replacements:
+        step(_all(replacements))
+
+
+def _all(
+    replacements: list[Callable[[sqlite3.Connection], None]],
+) -> Callable[[sqlite3.Connection], None]:
+    """Several in one step."""
+
+    def replace(db: sqlite3.Connection) -> None:
+        for one in replacements:
+            one(db)
+
+    return replace
 
 
 def _replacement(
