@@ -41,6 +41,7 @@ __all__ = ["Builder", "Outdated", "Surroundings"]
 log = logging.getLogger("vagus")
 
 _PART = 512  # events to a commit, where rows are looked up by their fields
+_PATIENCE_S = 0.2
 _BULK_PART = 65_536
 
 
@@ -113,6 +114,11 @@ class Builder:
                 hint="events that it hasn't seen are gone; `vagus view rebuild` makes it of those "
                 "that are left",
             ) from error
+
+    @property
+    def patience_s(self) -> float:
+        """How long to wait for what is known to be there, but not here yet; 0 if all was read."""
+        return _PATIENCE_S if self._feed.behind() else 0.0
 
     def process(self, given: TaskInput | None) -> int:
         """Apply events and commit; how many they were.

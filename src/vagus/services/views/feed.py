@@ -76,7 +76,7 @@ class Feed:
         bounds = (_BULK_RECORDS, _BULK_BYTES) if bulk else (_LIVE_RECORDS, _LIVE_BYTES)
         for read in self._reader.read(max_records=bounds[0], max_bytes=bounds[1], wait_s=wait_s):
             self._add(read)
-        given = self._intake.take(self._behind())
+        given = self._intake.take(self.behind())
         self._throttle()
         if given is not None:
             self._positions.update(given.positions)
@@ -116,7 +116,8 @@ class Feed:
             decoded = codec.decode(read)
         self._intake.add(read, decoded)
 
-    def _behind(self) -> set[TopicPartition]:
+    def behind(self) -> set[TopicPartition]:
+        """Partitions that are known to have more than was read."""
         if self._halted is not None:
             return set()
         ends, positions = self._reader.ends(), self._reader.positions()

@@ -169,9 +169,9 @@ class Keeper:
                 self.open(background=False)
             live = self._live
             assert live is not None
-            while (given := live.take()) is not None:
+            while (given := live.take(wait_s=live.patience_s)) is not None or live.patience_s:
                 live.process(given)
-                any_new = True
+                any_new = any_new or given is not None
             live.process(None)
         except ViewStopped as error:
             self.error = error
@@ -199,7 +199,9 @@ class Keeper:
 
     def _catch_up(self, builder: Builder, progress: Progress) -> None:
         progress(*builder.tell())
-        while (given := builder.take(bulk=True)) is not None:
+        while (
+            given := builder.take(wait_s=builder.patience_s, bulk=True)
+        ) is not None or builder.patience_s:
             if self._closed.is_set():
                 raise Outdated
             builder.process(given)
