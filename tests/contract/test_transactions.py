@@ -35,6 +35,14 @@ def member(hub: Hub, under_test: HubUnderTest) -> Member:
     return made
 
 
+def heir_of(member: Member, under_test: HubUnderTest) -> Member:
+    """Who has taken over from a member that fell silent."""
+    under_test.silence(member)
+    heir = under_test.connect().join("g", ["in"], session_timeout_s=under_test.session_timeout_s)
+    settle([heir], [IN])
+    return heir
+
+
 def test_a_commit_shows_outputs_and_positions(hub: Hub, member: Member) -> None:
     transaction = member.begin()
     transaction.append([(OUT, records([b"x"])), (ALSO, records([b"y"]))])
@@ -94,9 +102,7 @@ def test_a_replaced_member_commits_nothing(
 ) -> None:
     transaction = member.begin()
     transaction.append([(OUT, records([b"zombie"]))])
-    under_test.silence(member)
-    heir = under_test.connect().join("g", ["in"], session_timeout_s=under_test.session_timeout_s)
-    settle([heir], [IN])
+    heir = heir_of(member, under_test)
     with pytest.raises(Fenced):
         transaction.commit({IN: 3})
     transaction.abort()
@@ -110,9 +116,7 @@ def test_what_a_silent_member_has_left_open_holds_nobody_up(
 ) -> None:
     transaction = member.begin()
     transaction.append([(OUT, records([b"zombie"]))])
-    under_test.silence(member)
-    heir = under_test.connect().join("g", ["in"], session_timeout_s=under_test.session_timeout_s)
-    settle([heir], [IN])
+    _heir = heir_of(member, under_test)
     assert hub.committed("g", [IN]) == {}
     hub.append([(OUT, records([b"x"]))])
     assert all_values(hub, [OUT]) == {OUT: [b"x"]}
@@ -123,9 +127,7 @@ def test_a_replaced_member_commits_no_outputs_without_positions_either(
 ) -> None:
     transaction = member.begin()
     transaction.append([(OUT, records([b"zombie"]))])
-    under_test.silence(member)
-    heir = under_test.connect().join("g", ["in"], session_timeout_s=under_test.session_timeout_s)
-    settle([heir], [IN])
+    _heir = heir_of(member, under_test)
     with pytest.raises(Fenced):
         transaction.commit()
     assert all_values(hub, [OUT]) == {OUT: []}

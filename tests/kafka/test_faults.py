@@ -20,7 +20,7 @@ import pytest
 
 from tests.kafka.cluster import Cluster
 from tests.kafka.pipeline import SESSION_TIMEOUT_S
-from tests.kafka.stage import Stage
+from tests.kafka.stage import Stage, WorkerProcess
 
 LONG = "VAGUS_FAULT_ROUNDS" in os.environ
 ROUNDS = int(os.environ.get("VAGUS_FAULT_ROUNDS", "1"))
@@ -118,12 +118,7 @@ def test_a_worker_is_lost_while_it_starts(stage: Stage, rounds: Rounds) -> None:
         worker = stage.start_worker()
         stage.wait(lambda: bool(worker.said()), "it runs")
         time.sleep(stage.dice.uniform(0.0, 6.0))
-        worker.signal(signal.SIGSTOP)
-        try:
-            time.sleep(SESSION_TIMEOUT_S)
-            stage.recovered()  # by the other ones alone
-        finally:
-            worker.signal(signal.SIGCONT)
+        sleep_past_session(stage, worker)
         # Who has done no work yet may end when its requests have got no answer, and says so.
         with stage.leaving(worker, stage.dice.choice([signal.SIGTERM, signal.SIGKILL])):
             stage.recovered()
@@ -136,12 +131,7 @@ def test_a_worker_that_wakes_after_its_session_is_refused(stage: Stage, rounds: 
     def fault() -> None:
         worker = stage.dice.choice(stage.workers)
         before = worker.said().count(REPLACED)
-        worker.signal(signal.SIGSTOP)
-        try:
-            time.sleep(SESSION_TIMEOUT_S)
-            stage.recovered()  # by the other one alone
-        finally:
-            worker.signal(signal.SIGCONT)
+        sleep_past_session(stage, worker)
         stage.wait(lambda: worker.said().count(REPLACED) > before, "the zombie is refused")
 
     rounds(fault)
@@ -185,3 +175,13 @@ def test_workers_come_and_go(stage: Stage, rounds: Rounds) -> None:
             stage.end_worker(stage.workers[0], signal.SIGTERM)
 
     rounds(fault)
+
+
+def sleep_past_session(stage: Stage, worker: WorkerProcess) -> None:
+    """Freeze a worker until its session is over and the others have done its work, and wake it."""
+    worker.signal(signal.SIGSTOP)
+    try:
+        time.sleep(SESSION_TIMEOUT_S)
+        stage.recovered()
+    finally:
+        worker.signal(signal.SIGCONT)
