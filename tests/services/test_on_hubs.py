@@ -255,7 +255,7 @@ def test_a_view_goes_on_where_it_was_and_can_be_rebuilt(under_test: HubUnderTest
             queries.rebuild("balance", lambda done, total: told.append((done, total)))
             assert queries["balance"].get("a", token=token).cents == 11
         done, total = told[-1]
-        assert 2 <= done <= total  # a marker of Kafka's may come later than the reply
+        assert done == total > 0
 
 
 def test_a_newer_view_is_built_while_the_old_one_answers(under_test: HubUnderTest) -> None:

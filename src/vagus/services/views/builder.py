@@ -11,7 +11,7 @@ import json
 import logging
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -41,7 +41,7 @@ __all__ = ["Builder", "Outdated", "Surroundings"]
 log = logging.getLogger("vagus")
 
 _PART = 512  # events to a commit, where rows are looked up by their fields
-_PATIENCE_S = 0.2
+_PATIENCE_S = 0.2  # for events that are late, before looking around
 _BULK_PART = 65_536
 
 
@@ -115,10 +115,15 @@ class Builder:
                 "that are left",
             ) from error
 
-    @property
-    def patience_s(self) -> float:
-        """How long to wait for what is known to be there, but not here yet; 0 if all was read."""
-        return _PATIENCE_S if self._feed.behind() else 0.0
+    def rest(self, *, bulk: bool = False) -> Iterator[TaskInput | None]:
+        """All that is known to be there, to be given to `process`; None at times while it is late.
+
+        Raises as `take` does.
+        """
+        wait_s = 0.0
+        while (given := self.take(wait_s=wait_s, bulk=bulk)) is not None or self._feed.behind():
+            yield given
+            wait_s = _PATIENCE_S if self._feed.behind() else 0.0
 
     def process(self, given: TaskInput | None) -> int:
         """Apply events and commit; how many they were.

@@ -169,7 +169,7 @@ class Keeper:
                 self.open(background=False)
             live = self._live
             assert live is not None
-            while (given := live.take(wait_s=live.patience_s)) is not None or live.patience_s:
+            for given in live.rest():
                 live.process(given)
                 any_new = any_new or given is not None
             live.process(None)
@@ -199,9 +199,7 @@ class Keeper:
 
     def _catch_up(self, builder: Builder, progress: Progress) -> None:
         progress(*builder.tell())
-        while (
-            given := builder.take(wait_s=builder.patience_s, bulk=True)
-        ) is not None or builder.patience_s:
+        for given in builder.rest(bulk=True):
             if self._closed.is_set():
                 raise Outdated
             builder.process(given)
