@@ -89,3 +89,25 @@ def test_a_reader_that_has_had_enough_is_no_error(vagus, bus, folder: Path):
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert len(done.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_that_comes_as_python_lets_go_of_an_object_is_not_lost(
+    folder: Path, number: str, code: int
+):
+    (folder / "app.py").write_text(
+        "import signal, time\n\n\n"
+        "class Held:\n"
+        "    def __del__(self):\n"
+        f"        signal.raise_signal(signal.{number})\n\n\n"
+        "Held()\n"
+        "time.sleep(60)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "vagus.cli", "describe", "app.py"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+    )
+    assert (done.returncode, done.stderr) == (code, "")

@@ -5,7 +5,8 @@
   it is then run too.
 - In a `console` block each line `$ vagus …` or `$ python …` is run, must succeed, and must print
   the lines that follow it, if any (`...` stands for anything). A line that ends in ` &` runs until
-  the page ends. Other commands, such as `$ pip install`, are for the reader alone.
+  the page ends, which goes on when it has said its first line on standard error, as all that serve
+  do. Other commands, such as `$ pip install`, are for the reader alone.
 - A block whose fence says `norun` is for the reader alone.
 
 Errors point at the line of the page.
@@ -20,6 +21,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,8 +154,14 @@ def _run_command(command: Command, path: Path, folder: Path, until_the_end: Exit
     if command.is_background:
         # Without a shell in between, so that a signal reaches the command itself.
         words = shlex.split(command.line.removesuffix(" &"))
-        process = subprocess.Popen(words, cwd=folder, env=environment)
+        process = subprocess.Popen(words, cwd=folder, env=environment, stderr=subprocess.PIPE)
+        said = threading.Event()
+        passing = threading.Thread(target=_pass_on, args=(process, said), daemon=True)
+        passing.start()
+        until_the_end.callback(passing.join)
         until_the_end.callback(_stop, process)
+        if not said.wait(COMMAND_TIMEOUT_S):
+            raise PageError(f"{where}\nsaid nothing for {COMMAND_TIMEOUT_S} s")
         return
     done = subprocess.run(
         command.line,
@@ -172,6 +180,16 @@ def _run_command(command: Command, path: Path, folder: Path, until_the_end: Exit
         command.expected + "\n", done.stdout, _SAME_OUTPUT
     ):
         raise PageError(f"{where}\nthe page says:\n{command.expected}\nit printed:\n{done.stdout}")
+
+
+def _pass_on(process: subprocess.Popen[bytes], said: threading.Event) -> None:
+    """Pass on what a background command says, until it ends."""
+    assert process.stderr is not None
+    with process.stderr as lines:
+        for line in lines:
+            sys.stderr.write(line.decode())
+            said.set()
+    said.set()
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -15,8 +15,10 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Sequence
-from typing import Annotated, Any
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.exceptions import TyperException
@@ -43,6 +45,11 @@ from vagus.cli import (
 from vagus.cli.options import example
 from vagus.errors import VagusError, nearest
 from vagus.runtime.signals import heard
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
+
+_AGAIN_S = 0.01  # until a signal that was lost comes again: by then Python is elsewhere
 
 root = typer.Typer(
     name="vagus",
@@ -120,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words.count("--debug"):  # wherever it stands
         words = ["--debug", *(word for word in words if word != "--debug")]
     try:
-        with heard(_terminate, [signal.SIGTERM]):
+        with heard(_terminate, [signal.SIGTERM]), _none_lost():
             result = get_command(root).main(words, prog_name="vagus", standalone_mode=False)
             sys.stdout.flush()
         return result if isinstance(result, int) else 0
@@ -146,6 +153,30 @@ class _Terminated(BaseException):
 def _terminate(_: signal.Signals) -> None:
     """Unwind the command as Ctrl-C does: groups are left, unfinished files removed."""
     raise _Terminated
+
+
+@contextmanager
+def _none_lost() -> Iterator[None]:
+    """Have Ctrl-C and SIGTERM come again where Python could not raise them.
+
+    Where it lets go of an object, as it does all the time in an import, it prints what is raised
+    there, and goes on as if nothing had come (sys.unraisablehook).
+    """
+
+    def look(lost: UnraisableHookArgs) -> None:
+        kinds = {KeyboardInterrupt: signal.SIGINT, _Terminated: signal.SIGTERM}
+        number = kinds.get(lost.exc_type)
+        if number is None:
+            ordinary(lost)
+        else:
+            threading.Timer(_AGAIN_S, os.kill, (os.getpid(), number)).start()
+
+    ordinary = sys.unraisablehook
+    sys.unraisablehook = look
+    try:
+        yield
+    finally:
+        sys.unraisablehook = ordinary
 
 
 def _failure(error: Exception, debug: bool) -> int:

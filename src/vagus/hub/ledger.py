@@ -80,25 +80,32 @@ class Ledger:
 
         `decide` is called when all has been read, and may be called more than once. Raises what it
         raises, and HubUnavailable if other writers never let go, or if it can't be written: a
-        commit of which nobody knows what came is looked at, and tried again, for 8 s.
+        commit of which nobody knows what came is looked at, and tried again, for 8 s, whatever
+        keeps it from that.
         """
         unsure: list[Sequence[Entry]] = []
         deadline = float("inf")
         for attempt in range(_TRIES):
             if unsure:  # a coordinator that stumbles is given time to get up
                 time.sleep(random.uniform(0, min(0.5, 0.05 * 2 ** len(unsure))))
-            self.make()
             try:
+                self.make()
                 with self._transaction() as transaction:
                     self.read()
                     entries = decide()
                     if not entries:
                         return unsure[-1] if unsure else []
                     transaction.append([(self.partition, records(entries))])
-                    if not _commit(transaction, deadline):
-                        deadline = min(deadline, time.monotonic() + _UNSURE_S)
+                    try:
+                        transaction.commit()
+                    except HubUnavailable:
                         unsure.append(entries)
-                        continue
+                        raise
+            except HubUnavailable:
+                if not unsure or time.monotonic() >= deadline:
+                    raise
+                deadline = min(deadline, time.monotonic() + _UNSURE_S)
+                continue
             except Fenced:
                 # Each waits a while of its own, so that one of those who fence each other is
                 # alone for long enough.
@@ -126,14 +133,3 @@ def records(entries: Sequence[Entry]) -> Records:
     """The records that say this now."""
     stamps = [int(time.time() * 1000)] * len(entries)
     return Records.of([key for key, _ in entries], [value for _, value in entries], stamps)
-
-
-def _commit(transaction: Transaction, deadline: float) -> bool:
-    """Commit; False where nobody knows what came of it, so that the next try has to look."""
-    try:
-        transaction.commit()
-    except HubUnavailable:
-        if time.monotonic() >= deadline:
-            raise
-        return False
-    return True
