@@ -15,6 +15,9 @@ from tests.kafka import jars
 from tests.kafka.cluster import Cluster
 from tests.kafka.old import OLDEST, OldBroker
 
+one_at_a_time = pytest.mark.xdist_group("three-brokers")
+"""For tests with several brokers of their own: a machine may have two cores."""
+
 
 def require() -> None:
     """Skip, or fail if Kafka is required, where brokers can't be started."""

@@ -15,6 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from tests.kafka.cluster import PASSWORD, USER, Cluster
+from tests.kafka.fixtures import one_at_a_time
 
 PATIENCE_S = 60.0
 
@@ -105,6 +106,7 @@ def three(brokers: None) -> Iterator[Cluster]:
         yield cluster
 
 
+@one_at_a_time
 def test_another_broker_leads_when_the_leader_is_killed(three: Cluster) -> None:
     _create(three, "led")
     _offset(three.bootstrap, "led", acks="all")
@@ -116,6 +118,7 @@ def test_another_broker_leads_when_the_leader_is_killed(three: Cluster) -> None:
     three.wait_in_sync()
 
 
+@one_at_a_time
 def test_clients_go_through_the_proxies(three: Cluster) -> None:
     _create(three, "proxied")
     idempotent = {"enable.idempotence": "true", "retry.backoff.ms": "50"}

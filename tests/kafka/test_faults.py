@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.kafka.cluster import Cluster
+from tests.kafka.fixtures import one_at_a_time
 from tests.kafka.pipeline import SESSION_TIMEOUT_S
 from tests.kafka.stage import Stage, WorkerProcess
 
@@ -29,7 +30,7 @@ FROZEN_S = 20.0 if LONG else 8.0  # longer than brokers wait for each other
 REPLACED = "was replaced and joins again"
 
 pytestmark = [
-    pytest.mark.xdist_group("faults"),
+    one_at_a_time,
     pytest.mark.timeout(ROUNDS * 300),
 ]
 

@@ -19,6 +19,7 @@ from tests.contract.cluster import clean
 from tests.contract.hubs import eventually, records
 from tests.kafka import certificates
 from tests.kafka.cluster import PASSWORD, USER, Cluster
+from tests.kafka.fixtures import one_at_a_time
 from tests.kafka.node import free_ports
 from tests.kafka.old import TOO_OLD, OldBroker
 from vagus.cli import main
@@ -256,6 +257,7 @@ def test_a_registry_that_is_down(fail: Fails, cluster: Cluster) -> None:
             assert registry in said
 
 
+@one_at_a_time
 def test_replicas_that_are_not_there(fail: Fails, brokers: None) -> None:
     with Cluster(3) as cluster:
         hub = f"kafka://{cluster.bootstrap}"
@@ -269,6 +271,7 @@ def test_replicas_that_are_not_there(fail: Fails, brokers: None) -> None:
         assert "min.insync.replicas" in said
 
 
+@one_at_a_time
 def test_a_worker_says_that_it_waits_for_replicas_and_goes_on_with_them(
     fail: Fails, brokers: None, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -123,3 +124,31 @@ def test_the_python_that_was_asked_for_is_not_silently_replaced(tmp_path: Path) 
     done = _find_python(tmp_path, asked=str(tmp_path / "python3.9"))
     assert done.returncode == 1
     assert done.stderr.strip().endswith("python3.9 is 3.9.2")
+
+
+def test_a_group_of_tests_is_run_by_one_process(tmp_path: Path) -> None:
+    """As `make test` runs them; else two clusters of brokers are there at once."""
+    (tmp_path / "test_them.py").write_text(
+        "import os, pathlib, pytest\n\n"
+        "@pytest.mark.xdist_group('together')\n"
+        "@pytest.mark.parametrize('number', range(6))\n"
+        "def test_one(number):\n"
+        "    pathlib.Path(os.environ['PYTEST_XDIST_WORKER']).touch()\n"
+    )
+    [options] = re.findall(r"-m pytest -n logical (.*) \$\(", (ROOT / "Makefile").read_text())
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-n",
+        "2",
+        *options.split(),
+        "-p",
+        "no:cacheprovider",
+    ]
+    environment = {name: value for name, value in os.environ.items() if "PYTEST" not in name}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert "6 passed" in done.stdout, done.stdout + done.stderr
+    assert len(list(tmp_path.glob("gw*"))) == 1

@@ -6,12 +6,14 @@ import pytest
 
 from tests.contract.hubs import all_values, eventually, records
 from tests.kafka.cluster import Cluster
+from tests.kafka.fixtures import one_at_a_time
 from vagus.errors import HubUnavailable
 from vagus.hub import TopicConfig, TopicPartition, connect
 
 TORN = TopicPartition("torn", 0)
 
 
+@one_at_a_time
 def test_after_a_fatal_error_the_next_append_succeeds(brokers: None) -> None:
     """A leader that has lost what was acknowledged doesn't know how far the producer is."""
     with (

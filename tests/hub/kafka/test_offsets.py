@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tests.contract.hubs import records
 from tests.kafka.cluster import Cluster
+from tests.kafka.fixtures import one_at_a_time
 from vagus.errors import HubUnavailable
 from vagus.hub import TopicConfig, TopicPartition, connect
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 PLACE = TopicPartition("bus", 0)
 
 
+@one_at_a_time
 def test_offsets_are_asked_for_again_when_the_leader_dies(brokers: None) -> None:
     """Kafka's client then says -1001 and that all is well."""
     with Cluster(3) as cluster, connect(f"kafka://{cluster.bootstrap}") as hub:
