@@ -245,6 +245,27 @@ def test_many_processes_may_make_one_hub_at_once(path: str) -> None:
         assert hub.topics() == ["t0", "t1", "t2", "t3"]
 
 
+def test_a_hub_that_somebody_makes_between_two_looks_is_no_foreign_database(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = threading.Thread(target=lambda: LocalHub(path).close())
+
+    class Interrupted(sqlite3.Connection):
+        def execute(self, statement: str, *values: object) -> sqlite3.Cursor:
+            if statement == "PRAGMA user_version" and other.ident is None:
+                other.start()
+                other.join(0.5)  # it has to wait for us
+            return super().execute(statement, *values)
+
+    plain = sqlite3.connect
+    monkeypatch.setattr(
+        sqlite3, "connect", lambda *given, **named: plain(*given, **named, factory=Interrupted)
+    )
+    with LocalHub(path) as hub:
+        assert hub.topics() == []
+    other.join()
+
+
 def test_a_hub_in_memory_starts_no_thread() -> None:
     script = (
         "import threading\n"

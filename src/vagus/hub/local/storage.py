@@ -146,7 +146,12 @@ class Storage:
 
     def _open(self, connection: sqlite3.Connection) -> None:
         """Check that the file is ours; make it so if it is empty, and of this format if older."""
-        found = self._format(connection)
+        connection.execute("BEGIN")  # another one may make it between a look and the next
+        try:
+            found = self._format(connection)
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
         if found == SCHEMA_VERSION:
             return
         if found is None:
