@@ -7,7 +7,7 @@ import contextlib
 import socket
 import struct
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from typing import Any
 
 _CHUNK = 1 << 16
@@ -27,7 +27,7 @@ class Proxy:
         self.drop_requests = False  # what clients send is lost
         self.drop_replies = False  # what is sent to clients is lost
         self.refusing = False  # new connections are reset
-        self._open: set[asyncio.StreamWriter] = set()
+        self.connections: set[asyncio.StreamWriter] = set()  # both ends of each
         self._loop = asyncio.new_event_loop()
         self._listener = socket.create_server(("127.0.0.1", port))
         self.port: int = self._listener.getsockname()[1]
@@ -80,29 +80,34 @@ class Proxy:
         self._server = await asyncio.start_server(self._connected, sock=self._listener)
 
     async def _connected(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
-        if self.refusing:
-            _reset(back)
-            return
+        with self._opened(back):
+            if self.refusing:
+                return
+            try:
+                far, forth = await asyncio.open_connection("127.0.0.1", self.target)
+            except OSError:
+                return
+            with self._opened(forth):
+                pumps = [
+                    asyncio.ensure_future(self._pump(near, forth, "drop_requests")),
+                    asyncio.ensure_future(self._pump(far, back, "drop_replies")),
+                ]
+                try:
+                    await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    for pump in pumps:
+                        pump.cancel()
+                    await asyncio.gather(*pumps, return_exceptions=True)
+
+    @contextlib.contextmanager
+    def _opened(self, writer: asyncio.StreamWriter) -> Iterator[None]:
+        """Whatever happens, it is reset at the end."""
+        self.connections.add(writer)
         try:
-            far, forth = await asyncio.open_connection("127.0.0.1", self.target)
-        except OSError:
-            _reset(back)
-            return
-        both = {back, forth}
-        self._open |= both
-        pumps = [
-            asyncio.ensure_future(self._pump(near, forth, "drop_requests")),
-            asyncio.ensure_future(self._pump(far, back, "drop_replies")),
-        ]
-        try:
-            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+            yield
         finally:
-            self._open -= both
-            for pump in pumps:
-                pump.cancel()
-            await asyncio.gather(*pumps, return_exceptions=True)
-            for writer in both:
-                _reset(writer)
+            self.connections.discard(writer)
+            _reset(writer)
 
     async def _pump(
         self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, dropped: str
@@ -136,7 +141,7 @@ class Proxy:
             await asyncio.gather(delivering, return_exceptions=True)
 
     async def _cut(self) -> None:
-        for writer in list(self._open):
+        for writer in list(self.connections):
             _reset(writer)
 
     async def _heal(self) -> None:
@@ -149,11 +154,13 @@ class Proxy:
     async def _stop(self) -> None:
         assert self._server is not None
         self._server.close()
-        await self._cut()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        # A connection that has been accepted gets its task a little later.
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)  # for connections to hear that they are lost
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import pytest
 
+from tests.contract.hubs import eventually
 from tests.kafka.proxy import Proxy
 
 
@@ -103,3 +105,18 @@ def test_a_black_hole_says_nothing(proxy: Proxy) -> None:
 def test_a_server_that_is_gone_resets(proxy: Proxy) -> None:
     with Proxy(1) as nowhere, pytest.raises(ConnectionResetError), _connect(nowhere) as connection:
         _asked(connection)
+
+
+def test_connections_that_are_being_made_when_it_closes_are_closed_too() -> None:
+    with ExitStack() as held:
+        full = held.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        target = full.getsockname()[1]
+        for _ in range(2):  # nobody takes them: a further connection has to wait
+            waiting = held.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(("127.0.0.1", target))
+        with Proxy(target) as proxy:
+            for _ in range(3):
+                held.enter_context(_connect(proxy))
+            eventually(lambda: len(proxy.connections) == 3, "they are on their way")
+        gc.collect()  # complains of what is left open
