@@ -211,7 +211,10 @@ def test_a_record_that_cannot_be_read_is_counted_and_left_out(tmp_path: Path) ->
         views.close()
 
 
-def test_a_view_that_is_being_restored_can_be_closed(tmp_path: Path) -> None:
+def test_a_view_that_is_being_restored_can_be_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vagus.streams.followed._WAIT_S", 3600.0)  # nobody waits for as long
     app, begun, go_on = weather(), threading.Event(), threading.Event()
 
     def slowly(_what: str, _done: int, _total: int) -> None:

@@ -129,6 +129,8 @@ class Followed:
         while not self._closed.is_set():
             try:
                 self.open()
+                if self._closed.is_set():  # before there was anything to wake
+                    return
                 self._error = None
                 self.refresh(wait_s=_WAIT_S)
             except _Closing:
