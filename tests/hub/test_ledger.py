@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from tests.contract.hubs import PATIENCE_S, all_values, eventually
@@ -292,7 +292,8 @@ def test_who_cannot_begin_after_such_a_commit_tries_again(
 
 def test_a_coordinator_that_stumbles_at_the_commit_is_asked_again_on_kafka(cluster: str) -> None:
     """The broker's "unknown error": its log of transactions refuses what is written to it."""
-    admin = AdminClient({"bootstrap.servers": cluster.removeprefix("kafka://"), "log_level": 0})
+    client = {"bootstrap.servers": cluster.removeprefix("kafka://"), "log_level": 0}
+    admin = AdminClient(client)
     stumbled: list[str] = []
 
     def limit(operation: AlterConfigOpType, nbytes: str = "1") -> None:
@@ -302,17 +303,20 @@ def test_a_coordinator_that_stumbles_at_the_commit_is_asked_again_on_kafka(clust
         )
         admin.incremental_alter_configs([log])[log].result(30)
 
-    def wait_until_refused() -> None:
-        # The broker does what it is told a little later. A commit of which it writes down the one
-        # half and not the other would hold up this writer for ever.
-        with suppress(HubUnavailable):
-            while True:
-                hub.begin("another").abort()
+    def is_refused() -> bool:
+        writer = Producer(client | {"transactional.id": "another"})
+        try:
+            writer.init_transactions(2.0)
+        except KafkaException as raised:
+            return bool(raised.args[0].code() == KafkaError.UNKNOWN)
+        return False
 
     def stumble(commit: Callable[[], None]) -> None:
         limit(AlterConfigOpType.SET)
         try:
-            wait_until_refused()
+            # The broker does what it is told a little later. A commit of which it writes down the
+            # one half and not the other would hold up this writer for ever.
+            eventually(is_refused, "it refuses")
             commit()
         except HubUnavailable as error:
             stumbled.append(str(error))
