@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from vagus.hub import Hub
     from vagus.services.aggregate import AggregateType
     from vagus.services.command import Command
+    from vagus.services.outcome import Accepted
     from vagus.services.service import Service
 
 __all__ = ["CommandTimedOut", "ServiceClient"]
@@ -107,7 +108,7 @@ class ServiceClient(Closing):
         exchange.post(parcel)
         timer = loop.call_later(timeout_s, _time_out, parcel.future)
         try:
-            text = await parcel.future
+            answer = await parcel.future
         except TimeoutError:
             raise CommandTimedOut(
                 type(command).__name__, command_id, timeout_s, idempotency_key
@@ -115,7 +116,7 @@ class ServiceClient(Closing):
         finally:
             timer.cancel()
             exchange.forget(parcel)
-        return self._outcome(text, command_id, wait)
+        return self._outcome(answer, command_id, wait)
 
     def call(
         self,
@@ -134,14 +135,14 @@ class ServiceClient(Closing):
         exchange = self._running()
         exchange.post(parcel)
         try:
-            text = parcel.future.result(timeout_s)
+            answer = parcel.future.result(timeout_s)
         except concurrent.futures.TimeoutError:
             raise CommandTimedOut(
                 type(command).__name__, command_id, timeout_s, idempotency_key
             ) from None
         finally:
             exchange.forget(parcel)
-        return self._outcome(text, command_id, wait)
+        return self._outcome(answer, command_id, wait)
 
     def close(self) -> None:
         """Stop waiting for replies, and close the hub if it was opened here."""
@@ -196,10 +197,12 @@ class ServiceClient(Closing):
             self._writers[aggregate.name] = writer
         return writer
 
-    def _outcome(self, text: bytes | None, command_id: str, wait: bool) -> Outcome:
-        if not wait or text is None:
+    def _outcome(
+        self, answer: Accepted | str | bytes | None, command_id: str, wait: bool
+    ) -> Outcome:
+        if not wait or answer is None:
             return Outcome(self.service.name, command_id, "pending")
-        return read_outcome(self.service.name, command_id, text)
+        return read_outcome(self.service.name, command_id, answer)
 
 
 def _time_out(future: asyncio.Future[bytes]) -> None:

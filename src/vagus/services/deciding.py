@@ -19,7 +19,7 @@ from vagus.runtime.frame import KEY, SEQ, TIME, TOMBSTONE, constant
 from vagus.services.envelope import REPLIES, REPLY_PARTITIONS, Envelope
 from vagus.services.exchange import Exchange, home_of
 from vagus.services.memory import AnswerMemory, Remembered, fingerprint
-from vagus.services.outcome import accepted_text, failed_text, refused_text
+from vagus.services.outcome import Accepted, failed_text, refused_text
 from vagus.services.refusal import Conflict, Expired, KeyReused, Refused
 from vagus.services.told import Told
 from vagus.streams.fields import Several, marks_read
@@ -240,8 +240,9 @@ class Deciding:
 
     def _write_out(self, turn: _Round, asked: list[_Asked], commands: pl.DataFrame) -> None:
         """Make text of the states, and a frame of the events. Raises if one can't be written."""
-        for key, (_, state) in turn.cells.items():
-            turn.texts[key] = self._of.form.dump(state, self._persons)
+        states = [state for _, state in turn.cells.values()]
+        texts = self._of.form.dump_all(states, self._persons)
+        turn.texts = dict(zip(turn.cells, texts, strict=True))
         having = [one for one in asked if one.events]
         if not having:
             return
@@ -334,7 +335,7 @@ class _Written:
     partition: int
     now_ms: int
     in_doubt: bool
-    near: dict[Exchange, list[tuple[bytes, bytes]]] = field(default_factory=dict)
+    near: dict[Exchange, list[tuple[bytes, Accepted | str]]] = field(default_factory=dict)
 
     def records(self, offsets: NDArray[np.int64]) -> list[tuple[TopicPartition, Records]]:
         """The records, now that it is known where the events lie."""
@@ -343,24 +344,25 @@ class _Written:
         places: list[int] = offsets.tolist()
         topic, partition, at = self.aggregate.event_topic.name, self.partition, 0
         for one in self.asked:
-            text = one.answer.text if isinstance(one.answer, Remembered) else one.answer
-            if not text:
+            known = one.answer.text if isinstance(one.answer, Remembered) else one.answer
+            answer: Accepted | str = known
+            if not known:
                 end = at + len(one.events)
                 names = [type(event).__name__ for event in one.events]
-                text = accepted_text(topic, partition, one.version, names, places[at:end])
+                answer = Accepted(topic, partition, one.version, names, places[at:end])
                 at = end
             if one.remembered is not None:
-                one.remembered.text = text
+                one.remembered.text = _text(answer)
                 answers[0].append((one.envelope.idempotency_key or "").encode())
                 answers[1].append(one.remembered.to_value())
             if (request := one.envelope.request) is not None:
                 home = home_of(request)
                 if home is not None:
-                    self.near.setdefault(home, []).append((request, text.encode()))
+                    self.near.setdefault(home, []).append((request, answer))
                 if home is None or self.in_doubt:
                     keys, values = replies[one.envelope.reply_partition]
                     keys.append(request)
-                    values.append(text.encode())
+                    values.append(_text(answer).encode())
         found = [
             (TopicPartition(self.aggregate.state_topic.name, partition), self._states()),
             (TopicPartition(self.aggregate.answer_topic.name, partition), answers),
@@ -384,6 +386,10 @@ class _Written:
             for key, (version, _) in self.turn.cells.items()
         ]
         return list(map(key_bytes, self.turn.cells)), values
+
+
+def _text(answer: Accepted | str) -> str:
+    return answer if isinstance(answer, str) else answer.text()
 
 
 def _plain_columns(event_type: type[Event]) -> list[str]:

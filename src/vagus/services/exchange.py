@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from vagus.events import Event
     from vagus.hub import Hub, Records
+    from vagus.services.outcome import Accepted
     from vagus.services.writer import CommandWriter, Headers
 
 __all__ = ["Exchange", "Overloaded", "Parcel", "home_of"]
@@ -148,7 +149,7 @@ class Exchange:
         if parcel.request is not None:
             self._waiting.pop(parcel.request, None)
 
-    def deliver(self, replies: Iterable[tuple[bytes, bytes]]) -> None:
+    def deliver(self, replies: Iterable[tuple[bytes, Accepted | str | bytes]]) -> None:
         """Hand out replies, each with the request that it is to."""
         settled: list[_Settled] = []
         for request, value in replies:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import repeat
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic_core import from_json, to_json
@@ -16,7 +15,7 @@ from vagus.services.token import Token
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["CommandFailed", "Outcome", "Recorded"]
+__all__ = ["Accepted", "CommandFailed", "Outcome", "Recorded"]
 
 
 class CommandFailed(VagusError):
@@ -80,16 +79,23 @@ class Outcome:
         return self
 
 
-def accepted_text(
-    topic: str, partition: int, version: int, types: Sequence[str], offsets: Sequence[int]
-) -> str:
-    """The answer to an accepted command; the names are letters, digits and the like."""
-    names = ",".join([f'"{name}"' for name in types])
-    places = ",".join(map(str, offsets))
-    return (
-        f'{{"version":{version},"topic":"{topic}","partition":{partition},'
-        f'"types":[{names}],"offsets":[{places}]}}'
-    )
+class Accepted(NamedTuple):
+    """The answer to an accepted command: what the events are, and where they lie."""
+
+    topic: str
+    partition: int
+    version: int
+    types: Sequence[str]
+    offsets: Sequence[int]
+
+    def text(self) -> str:
+        """As it is written into a reply; the names are letters, digits and the like."""
+        names = ",".join([f'"{name}"' for name in self.types])
+        places = ",".join(map(str, self.offsets))
+        return (
+            f'{{"version":{self.version},"topic":"{self.topic}","partition":{self.partition},'
+            f'"types":[{names}],"offsets":[{places}]}}'
+        )
 
 
 def refused_text(refused: Refused) -> str:
@@ -103,19 +109,25 @@ def failed_text(error: BaseException) -> str:
     return to_json({"failed": f"{type(error).__name__}: {error}"}).decode()
 
 
-def read_outcome(service: str, command_id: str, text: bytes | str) -> Outcome:
-    """The outcome that a reply tells. Raises CommandFailed if it tells of a failure."""
-    said: dict[str, Any] = from_json(text)
-    if "version" in said:
-        topic, partition = repeat(said["topic"]), repeat(said["partition"])
-        events = tuple(map(Recorded, said["types"], topic, partition, said["offsets"]))
-        return Outcome(service, command_id, "accepted", events, said["version"])
-    if "refused" in said:
-        parts = said["refused"]
-        refused = Refused.of(parts["code"], parts["message"], parts["data"])
-        return Outcome(service, command_id, "refused", refused=refused)
-    raise CommandFailed(
-        said["failed"],
-        where=f"service {service!r}, command {command_id}",
-        hint=f"`vagus dead-letters` shows it; nothing of it happened. Mend {service!r}, replay it",
-    )
+def read_outcome(service: str, command_id: str, answer: Accepted | str | bytes) -> Outcome:
+    """The outcome that an answer tells. Raises CommandFailed if it tells of a failure."""
+    if not isinstance(answer, Accepted):
+        said: dict[str, Any] = from_json(answer)
+        if "refused" in said:
+            parts = said["refused"]
+            refused = Refused.of(parts["code"], parts["message"], parts["data"])
+            return Outcome(service, command_id, "refused", refused=refused)
+        if "failed" in said:
+            raise CommandFailed(
+                said["failed"],
+                where=f"service {service!r}, command {command_id}",
+                hint="`vagus dead-letters` shows it; nothing of it happened. Mend "
+                f"{service!r}, replay it",
+            )
+        answer = Accepted(*map(said.__getitem__, Accepted._fields))
+    topic, partition, version, types, offsets = answer
+    events = [
+        Recorded(name, topic, partition, offset)
+        for name, offset in zip(types, offsets, strict=True)
+    ]
+    return Outcome(service, command_id, "accepted", tuple(events), version)

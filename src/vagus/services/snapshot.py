@@ -46,18 +46,26 @@ class SnapshotForm:
         self.personal = personal_fields(kind)
         self._adapter: TypeAdapter[Any] = TypeAdapter(kind)
         self._to_json = self._adapter.serializer.to_json
+        self._all: TypeAdapter[Any] = TypeAdapter(list[kind])  # type: ignore[valid-type]
 
     def dump(self, state: Any, keys: Encrypting) -> str:
-        """The state as text, personal fields encrypted.
+        """The state as text; see `dump_all`."""
+        return self.dump_all([state], keys)[0]
+
+    def dump_all(self, states: list[Any], keys: Encrypting) -> list[str]:
+        """The states as texts, personal fields encrypted.
 
         Raises what pydantic raises for a value of another type.
         """
-        if not isinstance(state, self.kind):
-            raise TypeError(f"expected evolve to return {self.kind.__name__}, got {state!r}")
-        text = self._to_json(state, warnings="error").decode()
+        for state in states:
+            if not isinstance(state, self.kind):
+                raise TypeError(f"expected evolve to return {self.kind.__name__}, got {state!r}")
+        # To be asked to raise costs more than to write: all of them are tried at once.
+        self._all.serializer.to_json(states, warnings="error")
+        texts = [self._to_json(state, warnings=False).decode() for state in states]
         if not self.personal:
-            return text
-        return json.dumps(keys.seal_object(json.loads(text), self.personal))
+            return texts
+        return [json.dumps(keys.seal_object(json.loads(text), self.personal)) for text in texts]
 
     def load(self, text: str, keys: Encrypting) -> Any:
         """The state that was written as this text. Raises DecodeError."""
