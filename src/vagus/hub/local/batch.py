@@ -330,7 +330,11 @@ class _StoredHeaders:
         raw: list[Any] = self.names.to_list()
         decoded = {name: name.decode() for name in set(raw)}  # they are few
         values: list[Any] = self.values.to_list()
-        pairs = list(zip(map(decoded.__getitem__, raw), values, strict=True))
+        pairs = zip(map(decoded.__getitem__, raw), values, strict=True)
+        each = int(self.counts[0])
+        if each and (self.counts == each).all():
+            return list(zip(*[pairs] * each, strict=True))
+        pairs = list(pairs)
         ends = np.cumsum(self.counts).tolist()
         return [tuple(pairs[a:b]) for a, b in zip([0, *ends], ends, strict=False)]
 

@@ -27,7 +27,7 @@ from vagus.hub.local.transaction import LocalTransaction
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 
     from vagus.hub.contract import At, GroupInfo, Rebalanced, TopicInfo
     from vagus.hub.records import Records, TopicPartition
@@ -78,6 +78,7 @@ class LocalHub(Hub):
         self._mutex = threading.Lock()
         self._readers: weakref.WeakSet[LocalReader] = weakref.WeakSet()
         self._members: set[LocalMember] = set()
+        self._found: set[TopicPartition] = set()
         self.storage = Storage(path)
         self.waits = not self.storage.in_memory or clock is time.time
         self.signal = Signal()
@@ -135,6 +136,7 @@ class LocalHub(Hub):
             groups.rebalance_readers(db, name)
 
         self._write(write)
+        self._found.clear()
 
     def trim(self, positions: Mapping[TopicPartition, int]) -> None:
         def write(db: sqlite3.Connection) -> None:
@@ -292,6 +294,15 @@ class LocalHub(Hub):
         """
         self.check_usable()
         backup(self.storage, path, progress)
+
+    def require(self, partitions: Set[TopicPartition]) -> None:
+        """Raises UnknownTopic if one of the partitions was never there.
+
+        One that is gone since then is refused by whatever writes to it.
+        """
+        if not partitions <= self._found:
+            self._read(lambda db: [topics.place(db, partition) for partition in partitions])
+            self._found |= partitions
 
     def now_ms(self) -> int:
         """The hub's clock in milliseconds."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from vagus.hub import rules
 from vagus.hub.contract import Transaction
-from vagus.hub.local import log, topics
+from vagus.hub.local import log
 from vagus.hub.records import TopicPartition
 
 if TYPE_CHECKING:
@@ -47,9 +47,7 @@ class LocalTransaction(Transaction):
         self, batches: Sequence[tuple[TopicPartition, Records]], *, located: bool = False
     ) -> None:
         self._check_open()
-        with self._hub.storage.reading() as db:
-            for partition in {TopicPartition(*tp) for tp, _ in batches}:
-                topics.place(db, partition)
+        self._hub.require({TopicPartition(*tp) for tp, _ in batches})
         encoded, nbytes = log.encode(batches)
         self._outputs += encoded
         self._located += [located] * len(encoded)
