@@ -55,11 +55,12 @@ class EncodedBatch:
     has_null_keys: bool
     crc: int
     data: bytes
+    headers: Headers | None = None  # as they were given
 
 
 def encode(records: Records) -> list[EncodedBatch]:
     """Records as one or more batches of about `TARGET_BYTES`."""
-    return [_encode_one(part, _StoredHeaders.of(part.headers)) for part in _split(records)]
+    return [_encode_given(part) for part in _split(records)]
 
 
 def encode_fetched(records: FetchedRecords) -> EncodedBatch:
@@ -88,12 +89,26 @@ def decode(
     return records if headers is None else replace(records, headers=headers.rows())
 
 
+def decode_given(
+    batch: EncodedBatch, partition: TopicPartition, base_offset: int
+) -> FetchedRecords:
+    """The records of a batch that `encode` has just made."""
+    records, _ = _unpack(batch.data, partition, base_offset, base_offset + batch.last_delta)
+    return records if batch.headers is None else replace(records, headers=batch.headers)
+
+
 def _open(
     data: bytes, crc: int, partition: TopicPartition, base_offset: int, last_offset: int
 ) -> tuple[FetchedRecords, _StoredHeaders | None]:
     """The records of a blob without their headers, and these."""
     if checksum(data) != crc:
         raise corrupt(partition, base_offset, last_offset)
+    return _unpack(data, partition, base_offset, last_offset)
+
+
+def _unpack(
+    data: bytes, partition: TopicPartition, base_offset: int, last_offset: int
+) -> tuple[FetchedRecords, _StoredHeaders | None]:
     magic, count, *lengths = _HEADER.unpack_from(data)
     if magic != _MAGIC:
         raise corrupt(partition, base_offset, last_offset)
@@ -230,6 +245,14 @@ def _sizes(column: BytesColumn) -> NDArray[np.int64]:
     return np.diff(ends).astype(np.int64)
 
 
+def _encode_given(records: Records) -> EncodedBatch:
+    headers = _StoredHeaders.of(records.headers)
+    batch = _encode_one(records, headers)
+    if headers is None or records.headers is None:
+        return batch
+    return replace(batch, headers=list(records.headers))
+
+
 def _encode_placed(records: FetchedRecords, headers: _StoredHeaders | None) -> EncodedBatch:
     first = int(records.offsets[0])
     batch = _encode_one(records, headers, records.offsets - first)
@@ -330,11 +353,10 @@ class _StoredHeaders:
         raw: list[Any] = self.names.to_list()
         decoded = {name: name.decode() for name in set(raw)}  # they are few
         values: list[Any] = self.values.to_list()
-        pairs = zip(map(decoded.__getitem__, raw), values, strict=True)
+        pairs = list(zip(map(decoded.__getitem__, raw), values, strict=True))
         each = int(self.counts[0])
         if each and (self.counts == each).all():
-            return list(zip(*[pairs] * each, strict=True))
-        pairs = list(pairs)
+            return list(zip(*[iter(pairs)] * each, strict=True))
         ends = np.cumsum(self.counts).tolist()
         return [tuple(pairs[a:b]) for a, b in zip([0, *ends], ends, strict=False)]
 

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Set
 
+    from vagus.hub.local.log import Newest
     from vagus.hub.local.signal import Signal
     from vagus.hub.local.storage import Storage
+    from vagus.hub.local.tail import Tail
     from vagus.hub.records import TopicPartition
 
 T = TypeVar("T")
@@ -36,7 +38,17 @@ class _Work(Generic[T]):
     transaction, with the others' work in it, as it was.
     """
 
-    __slots__ = ("done", "error", "nbytes", "result", "sync", "touches", "waited", "write")
+    __slots__ = (
+        "done",
+        "error",
+        "nbytes",
+        "newest",
+        "result",
+        "sync",
+        "touches",
+        "waited",
+        "write",
+    )
 
     def __init__(
         self,
@@ -45,12 +57,14 @@ class _Work(Generic[T]):
         waited: bool,
         nbytes: int,
         touches: Set[TopicPartition] | None,
+        newest: Newest | None = None,
     ) -> None:
         self.write = write
         self.sync = sync
         self.waited = waited
         self.nbytes = nbytes
         self.touches = touches
+        self.newest: Newest = {} if newest is None else newest
         self.done = False
         self.error: BaseException | None = None
         self.result: T | None = None
@@ -59,9 +73,10 @@ class _Work(Generic[T]):
 class Committer:
     """The queue of writers of one process."""
 
-    def __init__(self, storage: Storage, signal: Signal) -> None:
+    def __init__(self, storage: Storage, signal: Signal, tail: Tail) -> None:
         self._storage = storage
         self._signal = signal
+        self._tail = tail
         self._mutex = threading.Lock()
         self._queue: deque[_Work[object]] = deque()
         self._queued_bytes = 0
@@ -74,13 +89,15 @@ class Committer:
         sync: bool = True,
         nbytes: int = 0,
         touches: Set[TopicPartition] | None = None,
+        newest: Newest | None = None,
     ) -> T:
         """Run `write` in a transaction, return when it is committed.
 
         It appends to the partitions that it `touches` (which `write` may add to), and does nothing
-        else that somebody waits for; with None, everybody is to look.
+        else that somebody waits for; with None, everybody is to look. `newest` is where it puts
+        their last batches.
         """
-        work = _Work(write, sync, True, nbytes, touches)
+        work = _Work(write, sync, True, nbytes, touches, newest)
         self._enqueue(work)
         with self._storage.write_lock:
             if not work.done:
@@ -147,6 +164,9 @@ class Committer:
                     _log.warning("an append with acks='none' was lost: %s", work.error)
         if committed:
             self.unchecked_bytes += sum(work.nbytes for work in group)
+            for work in group:
+                if work.error is None:
+                    self._tail.keep(work.newest)
             self._notify(group)
 
     def _notify(self, group: list[_Work[object]]) -> None:

@@ -23,6 +23,7 @@ from vagus.hub.local.member import LocalMember
 from vagus.hub.local.reader import LocalReader
 from vagus.hub.local.signal import Signal
 from vagus.hub.local.storage import Storage
+from vagus.hub.local.tail import Tail
 from vagus.hub.local.transaction import LocalTransaction
 
 if TYPE_CHECKING:
@@ -82,7 +83,8 @@ class LocalHub(Hub):
         self.storage = Storage(path)
         self.waits = not self.storage.in_memory or clock is time.time
         self.signal = Signal()
-        self.committer = Committer(self.storage, self.signal)
+        self.tail = Tail()
+        self.committer = Committer(self.storage, self.signal, self.tail)
         self.checkpointer = Checkpointer(self.storage, self.committer)
         self.housekeeper = Housekeeper(self)
         self._background: Background | None = None
@@ -159,12 +161,15 @@ class LocalHub(Hub):
         encoded, nbytes = log.encode(batches)
         touches = {partition for partition, _ in encoded}
         written_at = self.now_ms()
+        newest: log.Newest = {}
 
         def write(db: sqlite3.Connection) -> list[int]:
-            return log.append(db, encoded, written_at)
+            return log.append(db, encoded, written_at, newest)
 
         if acks != "none":
-            return self.committer.submit(write, sync=acks == "all", nbytes=nbytes, touches=touches)
+            return self.committer.submit(
+                write, sync=acks == "all", nbytes=nbytes, touches=touches, newest=newest
+            )
         self._read(lambda db: [topics.place(db, partition) for partition in touches])
         self.committer.post(write, nbytes, touches)
         if self._background is None:

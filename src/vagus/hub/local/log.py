@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _LARGE_BYTES = 64 << 10
 
 Encoded = list[tuple["TopicPartition", "list[EncodedBatch]"]]
+Newest = dict[int, tuple[int, "EncodedBatch"]]
+"""The last batch that was appended to a partition, by the number of its row, and its offset."""
 
 
 def encode(records: Sequence[tuple[TopicPartition, Records]]) -> tuple[Encoded, int]:
@@ -32,10 +34,11 @@ def encode(records: Sequence[tuple[TopicPartition, Records]]) -> tuple[Encoded, 
     return encoded, sum(len(one.data) for _, parts in encoded for one in parts)
 
 
-def append(db: sqlite3.Connection, encoded: Encoded, written_at: int) -> list[int]:
+def append(db: sqlite3.Connection, encoded: Encoded, written_at: int, newest: Newest) -> list[int]:
     """Append blobs at the ends of their partitions; the first offset of each entry.
 
-    All that can be refused is refused before anything is written.
+    All that can be refused is refused before anything is written. The last blob of each partition
+    becomes the `newest`.
     """
     places = {partition: topics.place(db, partition) for partition, _ in encoded}
     for partition, parts in encoded:
@@ -53,6 +56,7 @@ def append(db: sqlite3.Connection, encoded: Encoded, written_at: int) -> list[in
         firsts.append(at)
         for part in parts:
             insert(db, places[partition].id, at, part, written_at)
+            newest[places[partition].id] = at, part
             at += part.last_delta + 1
             grown[partition] += len(part.data)
             if part.has_keys and not places[partition].keyed:

@@ -179,4 +179,9 @@ class LocalReader(Reader):
         if begun is not None and begun.offsets[0] <= at < begun.next_offset:
             yield begun.nbytes, begun
             at = begun.next_offset
-        yield from log.stored(db, place.id, partition, at)
+        newest = self._hub.tail.at(place.id, partition, at)
+        if newest is not None:
+            yield newest
+            at = newest[1].next_offset
+        if at < place.end:
+            yield from log.stored(db, place.id, partition, at)

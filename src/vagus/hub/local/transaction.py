@@ -65,19 +65,20 @@ class LocalTransaction(Transaction):
         self._outputs, self._located = [], []
         written_at = self._hub.now_ms()
         touches = {partition for partition, _ in outputs}
+        newest: log.Newest = {}
 
         def write(db: sqlite3.Connection) -> None:
             self._guard(db, moved)
-            firsts = log.append(db, outputs, written_at)
+            firsts = log.append(db, outputs, written_at, newest)
             if then is not None:
                 more = log.encode(then(_places(outputs, firsts, located)))[0]
                 touches.update(partition for partition, _ in more)
-                log.append(db, more, written_at)
+                log.append(db, more, written_at, newest)
             if moved and self._store is not None:
                 self._store(db, moved)
 
         if then is None:
-            self._hub.committer.submit(write, nbytes=self._nbytes, touches=touches)
+            self._hub.committer.submit(write, nbytes=self._nbytes, touches=touches, newest=newest)
             return
         failures: list[Exception] = []
 
@@ -89,10 +90,13 @@ class LocalTransaction(Transaction):
                 write(db)
             except Exception as error:  # noqa: BLE001 - raised below, on the caller's thread
                 db.execute("ROLLBACK TO outputs")
+                newest.clear()
                 failures.append(error)
             db.execute("RELEASE outputs")
 
-        self._hub.committer.submit(write_or_undo, nbytes=self._nbytes, touches=touches)
+        self._hub.committer.submit(
+            write_or_undo, nbytes=self._nbytes, touches=touches, newest=newest
+        )
         if failures:
             raise failures[0]
 
