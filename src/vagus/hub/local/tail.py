@@ -31,6 +31,9 @@ class Tail:
     def __init__(self) -> None:
         self._batches: Newest = {}
 
+    def __len__(self) -> int:
+        return len(self._batches)
+
     def keep(self, newest: Newest) -> None:
         """Keep these instead of older ones of their partitions. One thread at a time does."""
         for partition_id, (base_offset, batch) in newest.items():
