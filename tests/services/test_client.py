@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import sys
 import textwrap
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +20,14 @@ from tests.services.bank import Deposit, Withdraw, bank
 from vagus.errors import EncodeError, VagusError
 from vagus.hub import Hub, TopicPartition
 from vagus.runtime.runner import Runner
-from vagus.services import CommandFailed, CommandTimedOut, Conflict, Overloaded, exchange
+from vagus.services import (
+    CommandFailed,
+    CommandTimedOut,
+    Conflict,
+    Overloaded,
+    ServiceClient,
+    exchange,
+)
 
 
 @contextmanager
@@ -128,6 +137,44 @@ def test_without_an_answer_in_time_the_command_may_still_be_done(hub: Hub, key: 
         with at_work(service, hub):
             again = client.call(Deposit(account="a", cents=5), idempotency_key=key)
             assert again.version == (2 if key is None else 1)
+
+
+def test_each_of_those_who_wait_has_a_time_of_its_own(hub: Hub) -> None:
+    gone: list[str] = []
+
+    async def send(client: ServiceClient, account: str, timeout_s: float) -> None:
+        with pytest.raises(CommandTimedOut):
+            await client.send(Deposit(account=account, cents=5), timeout_s=timeout_s)
+        gone.append(account)
+
+    async def main(client: ServiceClient) -> None:
+        async with asyncio.TaskGroup() as group:
+            for account, timeout_s in (("late", 0.3), ("soon", 0.01), ("last", 0.6)):
+                group.create_task(send(client, account, timeout_s))
+
+    with bank().connect(hub) as client:
+        asyncio.run(main(client))
+    assert gone == ["soon", "late", "last"]
+
+
+def test_loops_that_come_and_go_leave_nothing_behind(hub: Hub) -> None:
+    seen: list[weakref.ref[asyncio.AbstractEventLoop]] = []
+
+    async def give_up(client: ServiceClient) -> None:
+        seen.append(weakref.ref(asyncio.get_running_loop()))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client.send(Deposit(account="a", cents=5)), 0.01)
+
+    async def main(client: ServiceClient) -> None:
+        waiting = asyncio.create_task(client.send(Deposit(account="b", cents=5)))
+        for _ in range(3):
+            await asyncio.to_thread(asyncio.run, give_up(client))
+        gc.collect()
+        assert [loop() for loop in seen[:2]] == [None, None]
+        waiting.cancel()
+
+    with bank().connect(hub) as client:
+        asyncio.run(main(client))
 
 
 def test_the_command_id_is_that_of_the_metadata(hub: Hub, service: vg.Service) -> None:

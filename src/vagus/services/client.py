@@ -103,10 +103,9 @@ class ServiceClient(Closing):
         """
         ask = Ask(expected_version, idempotency_key, expires_s, wait, metadata)
         loop = asyncio.get_running_loop()
-        parcel, command_id = self._parcel(command, ask, loop)
+        parcel, command_id = self._parcel(command, ask, loop, loop.time() + timeout_s)
         exchange = self._running()
         exchange.post(parcel)
-        timer = loop.call_later(timeout_s, _time_out, parcel.future)
         try:
             answer = await parcel.future
         except TimeoutError:
@@ -114,7 +113,6 @@ class ServiceClient(Closing):
                 type(command).__name__, command_id, timeout_s, idempotency_key
             ) from None
         finally:
-            timer.cancel()
             exchange.forget(parcel)
         return self._outcome(answer, command_id, wait)
 
@@ -131,7 +129,7 @@ class ServiceClient(Closing):
     ) -> Outcome:
         """Send a command from code that isn't async, and block until it is answered; see `send`."""
         ask = Ask(expected_version, idempotency_key, expires_s, wait, metadata)
-        parcel, command_id = self._parcel(command, ask, None)
+        parcel, command_id = self._parcel(command, ask)
         exchange = self._running()
         exchange.post(parcel)
         try:
@@ -169,7 +167,11 @@ class ServiceClient(Closing):
         return self._exchange
 
     def _parcel(
-        self, command: Command, ask: Ask, loop: asyncio.AbstractEventLoop | None
+        self,
+        command: Command,
+        ask: Ask,
+        loop: asyncio.AbstractEventLoop | None = None,
+        due_s: float = 0.0,
     ) -> tuple[Parcel, str]:
         exchange = self._running()
         now_ms = time.time_ns() // 1_000_000
@@ -186,7 +188,9 @@ class ServiceClient(Closing):
             now_ms,
             waiter(loop),
             loop,
-            request.encode() if ask.wait else None,
+            request.encode(),
+            not ask.wait,
+            due_s,
         )
         return parcel, command_id
 
@@ -203,8 +207,3 @@ class ServiceClient(Closing):
         if not wait or answer is None:
             return Outcome(self.service.name, command_id, "pending")
         return read_outcome(self.service.name, command_id, answer)
-
-
-def _time_out(future: asyncio.Future[bytes]) -> None:
-    if not future.done():
-        future.set_exception(TimeoutError())

@@ -54,12 +54,9 @@ class Parcel:
     now_ms: int
     future: Any  # of asyncio, if there is a loop, else of a thread
     loop: asyncio.AbstractEventLoop | None
-    request: bytes | None
-
-    @property
-    def synced(self) -> bool:
-        """Whether its sender waits until it is safe, and for no reply."""
-        return self.request is None
+    request: bytes
+    synced: bool  # its sender waits until it is safe, and for no reply
+    due_s: float  # by the loop's clock: past it, its future is told of a TimeoutError
 
 
 _Settled = tuple[Parcel, Any, BaseException | None]
@@ -78,6 +75,7 @@ class Exchange:
         self._queue: list[Parcel] = []
         self._gathered: dict[asyncio.AbstractEventLoop, list[Parcel]] = {}
         self._waiting: dict[bytes, Parcel] = {}
+        self._alarms: dict[asyncio.AbstractEventLoop, asyncio.TimerHandle] = {}
         self._closing = False
         with suppress(TopicExists):
             hub.create_topic(REPLIES.name, REPLIES.config)
@@ -129,13 +127,13 @@ class Exchange:
                 f"expected less than {WAITING_MAX} commands on their way, got more",
                 hint="wait for some of their outcomes first",
             )
-        if parcel.request is not None:
-            self._waiting[parcel.request] = parcel
+        self._waiting[parcel.request] = parcel
         if parcel.loop is None:
             with self._lock:
                 self._queue.append(parcel)
                 self._lock.notify()
             return
+        self._wake(parcel.loop, parcel.due_s)
         # All that is sent in one round of the loop goes out together.
         gathered = self._gathered.get(parcel.loop)
         if gathered is None:
@@ -145,9 +143,10 @@ class Exchange:
             gathered.append(parcel)
 
     def forget(self, parcel: Parcel) -> None:
-        """Wait no longer for a reply."""
-        if parcel.request is not None:
-            self._waiting.pop(parcel.request, None)
+        """Wait no longer for a reply. Called in the loop's own thread, if there is one."""
+        self._waiting.pop(parcel.request, None)
+        if not self._waiting and parcel.loop in self._alarms:
+            self._alarms.pop(parcel.loop).cancel()
 
     def deliver(self, replies: Iterable[tuple[bytes, Accepted | str | bytes]]) -> None:
         """Hand out replies, each with the request that it is to."""
@@ -158,6 +157,32 @@ class Exchange:
                 settled.append((parcel, value, None))
         if settled:
             self._settle(settled)
+
+    # One timer for each loop, at the earliest time that somebody has waited for long enough
+
+    def _wake(self, loop: asyncio.AbstractEventLoop, due_s: float) -> None:
+        alarm = self._alarms.get(loop)
+        if alarm is not None and alarm.when() <= due_s:
+            return
+        if alarm is None:
+            for closed in [other for other in list(self._alarms) if other.is_closed()]:
+                self._alarms.pop(closed, None)
+        else:
+            alarm.cancel()
+        self._alarms[loop] = loop.call_at(due_s, self._ring, loop)
+
+    def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
+        del self._alarms[loop]
+        now_s, later_s = loop.time(), []
+        for parcel in list(self._waiting.values()):
+            if parcel.loop is not loop or parcel.future.done():
+                continue
+            if parcel.due_s <= now_s:
+                parcel.future.set_exception(TimeoutError())
+            else:
+                later_s.append(parcel.due_s)
+        if later_s:
+            self._wake(loop, min(later_s))
 
     def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
         parcels = self._gathered.pop(loop)
