@@ -17,7 +17,7 @@ import polars as pl
 from vagus.errors import EncodeError, SchemaError, VagusError
 from vagus.events.column import BytesColumn
 from vagus.events.decoded import BadValue, Decoded
-from vagus.events.frames import fit_frame, only_schema, types_of, union_columns
+from vagus.events.frames import fitted, only_schema, types_of, union_columns
 from vagus.events.nodes import BadRows
 from vagus.events.reading import Origin, Reader, without
 from vagus.events.schema import RecordSchema
@@ -133,12 +133,12 @@ class AvroCodec:
         return schema
 
     def _encode_one(self, frame: pl.DataFrame, schema: RecordSchema) -> BytesColumn:
-        frame = fit_frame(frame, schema, self.topic)
+        columns = fitted(frame, schema, self.topic)
         writer = self._writers.get(schema.name)
         if writer is None:
             schema_id = self._registry.register(self._subjects[schema.name], schema.json)
             writer = self._writers[schema.name] = Writer(schema, schema_id, self.topic)
-        return writer.write(frame)
+        return writer.write(columns, frame.height)
 
     # Reading
 

@@ -229,7 +229,7 @@ class _Form:
                 where=column.name,
                 rows=wrong,
             )
-        values = self._writer.write(cast.alias("value").to_frame())
+        values = self._writer.write([cast], len(cast))
         return [value for value in values.to_list() if value is not None]
 
     def read(self, values: list[bytes | None], name: str) -> pl.Series:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vagus.events.nodes import BadRows
     from vagus.events.schema import RecordSchema
 
-__all__ = ["arrow_of", "fit_frame", "only_schema", "raise_bad", "types_of", "union_columns"]
+__all__ = ["arrow_of", "fitted", "only_schema", "raise_bad", "types_of", "union_columns"]
 
 _OURS = {"_row", "_type"}
 _OLDEST = pl.CompatLevel.oldest()
@@ -74,7 +74,7 @@ def _check_marks(schemas: Sequence[RecordSchema], topic: str) -> None:
                     )
 
 
-def fit_frame(frame: pl.DataFrame, schema: RecordSchema, topic: str) -> pl.DataFrame:
+def fitted(frame: pl.DataFrame, schema: RecordSchema, topic: str) -> list[pl.Series]:
     """The schema's columns of a frame, in its types. Raises EncodeError with the rows."""
     columns: list[pl.Series] = []
     for name, dtype in schema.columns.items():
@@ -89,11 +89,11 @@ def fit_frame(frame: pl.DataFrame, schema: RecordSchema, topic: str) -> pl.DataF
             column = default_column(part.avro, schema.nodes[name], frame.height)
             columns.append(pl.Series(name, column).cast(dtype))
             continue
-        series = frame[name]
+        series = frame.get_column(name)
         if name in schema.marks:
             series = _encrypted(series, topic)
         columns.append(series if series.dtype == dtype else _cast(series, dtype, topic))
-    return pl.DataFrame(columns) if columns else pl.DataFrame(height=frame.height)
+    return columns
 
 
 def _encrypted(series: pl.Series, topic: str) -> pl.Series:

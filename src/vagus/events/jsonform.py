@@ -21,7 +21,7 @@ from vagus.events.column import BytesColumn
 from vagus.events.decoded import BadValue, Decoded
 from vagus.events.frames import (
     arrow_of,
-    fit_frame,
+    fitted,
     only_schema,
     raise_bad,
     types_of,
@@ -128,7 +128,8 @@ class JsonCodec:
                 where=self.topic,
                 hint="declare the type with the topic",
             )
-        frame = fit_frame(frame, schema, self.topic)
+        columns = fitted(frame, schema, self.topic)
+        frame = pl.DataFrame(columns) if columns else pl.DataFrame(height=frame.height)
         bad = BadRows()
         for column, node in schema.nodes.items():
             node.write(arrow_of(frame[column]), None, bad)

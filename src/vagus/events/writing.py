@@ -41,13 +41,15 @@ class Writer:
         self._avro = framed_schema(schema, reading=False)
         self._names = ["magic", "id", *(f"c{place}" for place in range(len(schema.nodes)))]
 
-    def write(self, frame: pl.DataFrame) -> BytesColumn:
-        count = frame.height
+    def write(self, columns: list[pl.Series], count: int) -> BytesColumn:
+        """So many rows of the schema's columns, in its types, as values."""
         if not count:
             return BytesColumn(pa.array([], pa.binary()))
         bad = BadRows()
-        columns = [
-            node.write(arrow_of(frame[name]), None, bad) for name, node in self.schema.nodes.items()
+        nodes = self.schema.nodes.values()
+        arrays = [
+            node.write(arrow_of(column), None, bad)
+            for column, node in zip(columns, nodes, strict=True)
         ]
         raise_bad(bad, self.topic)
         zeros = pa.Array.from_buffers(
@@ -56,7 +58,7 @@ class Writer:
         ids = pa.Array.from_buffers(
             pa.float32(), count, [None, pa.py_buffer(self._id.to_bytes(4, "big") * count)]
         )
-        batch = pa.RecordBatch.from_arrays([zeros, ids, *columns], names=self._names)
+        batch = pa.RecordBatch.from_arrays([zeros, ids, *arrays], names=self._names)
         parts = pyruhvro.serialize_record_batch(batch, self._avro, 1)
         return BytesColumn(parts[0] if len(parts) == 1 else pa.concat_arrays(parts))
 

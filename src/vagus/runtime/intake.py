@@ -19,13 +19,15 @@ import polars as pl
 
 from vagus.runtime.batch import Failure, Origins, origin
 from vagus.runtime.deadletters import REPLAY_APP, REPLAY_STEP
-from vagus.runtime.frame import SEQ, TIME, milliseconds
+from vagus.runtime.frame import SEQ, SYSTEM, TIME, milliseconds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vagus.hub import FetchedRecords, TopicPartition
     from vagus.runtime.topic import DecodedRecords
+
+_FIRST = frozenset(("_row", *SYSTEM))
 
 Rank = Callable[["TopicPartition", "NDArray[np.int64]", "NDArray[np.int64]"], "NDArray[np.int64]"]
 """The rank of a partition's records, given their offsets and times; it must not fall."""
@@ -216,8 +218,9 @@ def _merge(
         row_of = np.concatenate(rows)[order]
     frames: dict[str, list[pl.DataFrame]] = {}
     for (piece, _, _), frame, seq in zip(parts, slices, seqs, strict=True):
-        columns = [column for column in frame.get_columns() if column.name != "_row"]
-        numbered = pl.DataFrame([pl.Series(SEQ, seq), *columns])
+        columns = [column for column in frame.get_columns() if column.name not in _FIRST]
+        system = [frame.get_column(name) for name in SYSTEM[1:]]
+        numbered = pl.DataFrame([pl.Series(SEQ, seq), *system, *columns])
         frames.setdefault(piece.read.partition.topic, []).append(numbered)
     merged = {
         topic: pieces[0] if len(pieces) == 1 else pl.concat(pieces).sort(SEQ)

@@ -74,7 +74,7 @@ class Task:
             if isinstance(node, Source):
                 frame = frames.get(node.topic.name)
                 empty = self._empty[node.name]
-                done[node.name] = empty if frame is None else frame[empty.columns]
+                done[node.name] = empty if frame is None else _only(frame, empty.columns)
             elif isinstance(node, Step):
                 inputs = [done.get(p.name, self._empty[p.name]) for p in node.parents]
                 busy = (
@@ -123,6 +123,10 @@ class Task:
             if rows is not None and self._specs[name].logged:
                 found.append((self._specs[name], rows))
         return found
+
+
+def _only(frame: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
+    return frame if frame.columns == columns else frame[columns]
 
 
 def _closure(start: Node, following: Callable[[Node], Sequence[Node]]) -> set[Node]:

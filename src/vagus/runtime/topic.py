@@ -162,8 +162,6 @@ class TopicCodec:
                 ],
                 how="diagonal",
             ).sort("_row")
-        else:
-            frame = frame.hstack([constant(TOMBSTONE, False, pl.Boolean(), frame.height)])
         whole = frame.height == len(records)
 
         keys, starts = records.keys, None
@@ -177,6 +175,8 @@ class TopicCodec:
             rows = frame["_row"]
             key, stamps = key.gather(rows), stamps.gather(rows)
         system = [key.alias(KEY), stamps]
+        if not len(decoded.tombstones):
+            system.append(constant(TOMBSTONE, False, pl.Boolean(), frame.height))
         if starts is not None:
             start = pl.Series(WINDOW_START, starts).cast(TIME_TYPE)
             system.append(start if whole else start.gather(frame["_row"]))

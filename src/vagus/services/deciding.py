@@ -15,7 +15,7 @@ from vagus.events import AvroCodec, KeyCodec, MemoryRegistry, RecordSchema, part
 from vagus.events.nodes import Scalar, Temporal
 from vagus.hub import Records, TopicPartition
 from vagus.runtime.batch import Answer
-from vagus.runtime.frame import KEY, SEQ, TIME, TOMBSTONE, constant
+from vagus.runtime.frame import KEY, SEQ, SYSTEM, TOMBSTONE, constant
 from vagus.services.envelope import REPLIES, REPLY_PARTITIONS, Envelope
 from vagus.services.exchange import Exchange, home_of
 from vagus.services.memory import AnswerMemory, Remembered, fingerprint
@@ -248,12 +248,12 @@ class Deciding:
             return
         made = self._columns([event for one in having for event in one.events])
         rows = [one.row for one in having for _ in one.events]
-        system = commands[[SEQ, KEY, TIME, TOMBSTONE]]
+        system = [commands.get_column(name) for name in SYSTEM]
         if rows != list(range(commands.height)):
-            system = system[rows]
-        turn.frame = system.hstack(made)
+            system = [column.gather(rows) for column in system]
+        turn.frame = pl.DataFrame([*system, *made])
 
-    def _columns(self, events: list[Event]) -> pl.DataFrame:
+    def _columns(self, events: list[Event]) -> list[pl.Series]:
         """The events in the columns of their topic. Raises EncodeError if one can't be written."""
         topic = self._of.event_topic
         types = {type(event): None for event in events}
@@ -277,10 +277,9 @@ class Deciding:
             made[name] if name in made.columns else constant(name, None, dtype, made.height)
             for name, dtype in topic.columns.items()
         ]
-        whole = pl.DataFrame(found) if found else pl.DataFrame(height=len(events))
         if not sure:
-            self._trial.encode(whole)
-        return whole
+            self._trial.encode(pl.DataFrame(found) if found else pl.DataFrame(height=len(events)))
+        return found
 
     def _take_effect(
         self, turn: _Round, asked: list[_Asked], frame: pl.DataFrame, batch: Batch
