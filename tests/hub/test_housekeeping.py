@@ -18,6 +18,7 @@ from tests.contract.hubs import all_values, eventually, records
 from vagus.errors import OffsetOutOfRange
 from vagus.hub import Records, TopicConfig, TopicPartition
 from vagus.hub.local import LocalHub, background, batch
+from vagus.hub.local.checkpointer import DUE_BYTES
 from vagus.hub.local.housekeeping import plan
 
 A0 = TopicPartition("a", 0)
@@ -246,3 +247,13 @@ def test_what_was_trimmed_leaves_the_file_and_the_rest_checks_out(hub: LocalHub)
     hub.housekeep()
     assert [offset for offset, _, _ in content(hub)] == [5, 6, 7]
     assert hub.check().ok
+
+
+def test_small_commits_do_not_let_the_log_grow(tmp_path: Path) -> None:
+    """Each writes whole pages; the log is begun anew after some hundreds of them."""
+    with LocalHub(str(tmp_path / "hub.db")) as hub:
+        hub.create_topic("a", TopicConfig())
+        for _ in range(4_000):
+            hub.append([(A0, records([b"x"]))], acks="leader")
+            hub.checkpointer.run_if_due()
+        assert hub.storage.wal_bytes() < 2 * DUE_BYTES

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from vagus.hub.local.storage import Storage
 
 DUE_BYTES = 48 << 20
-"""How much is appended between two checkpoints."""
+"""How much is written to the log between two checkpoints.
+
+Then it is written anew from its beginning, which takes half as long: to sync a file that has grown
+is more work.
+"""
 
 TRUNCATE_BYTES = 256 << 20
 """A log's file larger than this is cut off when it is empty."""

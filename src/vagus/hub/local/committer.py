@@ -12,6 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from vagus.errors import HubError, VagusError
+from vagus.hub.local.storage import PAGE_BYTES
 
 if TYPE_CHECKING:
     import sqlite3
@@ -27,6 +28,8 @@ T = TypeVar("T")
 
 QUEUED_BYTES_MAX = 64 << 20
 """Past this much work that nobody waits for, the next one to queue some commits it."""
+
+_PAGES = 6  # that a commit writes to SQLite's log whole, however little it changes in them
 
 _log = logging.getLogger("vagus.hub")
 
@@ -163,7 +166,7 @@ class Committer:
                 if work.error is not None and not work.waited:
                     _log.warning("an append with acks='none' was lost: %s", work.error)
         if committed:
-            self.unchecked_bytes += sum(work.nbytes for work in group)
+            self.unchecked_bytes += _PAGES * PAGE_BYTES + sum(work.nbytes for work in group)
             for work in group:
                 if work.error is None:
                     self._tail.keep(work.newest)
