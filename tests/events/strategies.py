@@ -17,6 +17,15 @@ _DOUBLE = st.floats(allow_nan=False)
 
 # Each kind is an Avro type and the strategy of its values.
 Kind = tuple[Any, st.SearchStrategy[Any]]
+PLAIN: list[Kind] = [
+    ("string", st.text(max_size=12)),
+    ("long", _LONG),
+    ("int", st.integers(-(2**31), 2**31 - 1)),
+    ("double", _DOUBLE),
+    ("float", st.floats(width=32, allow_nan=False)),
+    ("boolean", st.booleans()),
+    ("bytes", st.binary(max_size=12)),
+]
 
 
 def _instant(micros: int) -> dt.datetime:
@@ -61,13 +70,7 @@ def scalars(draw: st.DrawFn, names: Names) -> Kind:
             lambda n: uuid.UUID(int=n), st.integers(0, 2**128 - 1)
         )
     plain: list[Kind] = [
-        ("string", st.text(max_size=12)),
-        ("long", _LONG),
-        ("int", st.integers(-(2**31), 2**31 - 1)),
-        ("double", _DOUBLE),
-        ("float", st.floats(width=32, allow_nan=False)),
-        ("boolean", st.booleans()),
-        ("bytes", st.binary(max_size=12)),
+        *PLAIN,
         ({"type": "long", "logicalType": "timestamp-micros"}, _MICROS.map(_instant)),
         (
             {"type": "long", "logicalType": "time-micros"},
@@ -133,3 +136,24 @@ def records(draw: st.DrawFn, names: Names, depth: int = 2, *, smallest: int = 1)
 def schemas_and_values(draw: st.DrawFn) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     schema, values = draw(records(Names()))
     return schema, draw(st.lists(values, min_size=1, max_size=40))
+
+
+@st.composite
+def plain_schemas_and_values(draw: st.DrawFn) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Numbers around the places where they take another byte, and text of such lengths, too."""
+    near = st.tuples(st.sampled_from([0, 6, 7, 10, 13, 14, 21, 30]), st.integers(-2, 2))
+    edges = near.map(lambda one: (1 << one[0]) + one[1])
+    sizes = st.sampled_from([0, 1, 63, 64, 1_023, 1_024, 8_192])
+    kinds: list[Kind] = [
+        *PLAIN,
+        ("long", edges | edges.map(lambda one: -one)),
+        ("string", sizes.map(lambda size: "ä" * size)),
+    ]
+    parts = []
+    for kind, values in draw(st.lists(st.sampled_from(kinds), max_size=5)):
+        union = draw(st.sampled_from([kind, ["null", kind], [kind, "null"]]))
+        parts.append((union, values if union == kind else st.none() | values))
+    fields = [{"name": f"f{place}", "type": kind} for place, (kind, _) in enumerate(parts)]
+    values = st.fixed_dictionaries({f"f{place}": each for place, (_, each) in enumerate(parts)})
+    schema = {"type": "record", "name": "T", "fields": fields}
+    return schema, draw(st.lists(values, min_size=1, max_size=10))

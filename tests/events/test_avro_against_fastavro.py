@@ -5,14 +5,15 @@ from __future__ import annotations
 import io
 import json
 from typing import Any
+from unittest import mock
 
 import fastavro
 import polars as pl
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.events.strategies import schemas_and_values
-from vagus.events import AvroCodec, BytesColumn, MemoryRegistry, RecordSchema
+from tests.events.strategies import plain_schemas_and_values, schemas_and_values
+from vagus.events import AvroCodec, BytesColumn, MemoryRegistry, RecordSchema, rowwriter
 from vagus.events.scan import suspects
 
 _SLOW = settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
@@ -88,6 +89,18 @@ def test_what_is_written_has_the_bytes_that_fastavro_writes(
     rows = [_expected(schema, value) for value in values]
     frame = pl.DataFrame(rows, schema=codec.columns)
     assert codec.encode(frame).to_list() == _written(schema, schema_id, values)
+
+
+@_SLOW
+@given(plain_schemas_and_values(), st.sampled_from([0, rowwriter.FEW]))
+def test_rows_written_one_by_one_and_in_columns_have_these_bytes(
+    case: tuple[dict[str, Any], list[Any]], few: int
+) -> None:
+    schema, values = case
+    codec, schema_id = _codec(schema)
+    frame = pl.DataFrame(values, schema=codec.columns, height=len(values))
+    with mock.patch("vagus.events.writing.FEW", few):
+        assert codec.encode(frame).to_list() == _written(schema, schema_id, values)
 
 
 @_SLOW

@@ -12,6 +12,7 @@ from vagus.errors import DeclarationError
 from vagus.events.column import BytesColumn
 from vagus.events.frames import arrow_of, raise_bad
 from vagus.events.nodes import BadRows, Names
+from vagus.events.rowwriter import FEW, RowWriter
 
 if TYPE_CHECKING:
     import polars as pl
@@ -37,7 +38,8 @@ class Writer:
                 )
         self.schema = schema
         self.topic = topic
-        self._id = schema_id
+        self._id = schema_id.to_bytes(4, "big")
+        self._rows = RowWriter.of(schema.nodes.values())
         self._avro = framed_schema(schema, reading=False)
         self._names = ["magic", "id", *(f"c{place}" for place in range(len(schema.nodes)))]
 
@@ -45,6 +47,10 @@ class Writer:
         """So many rows of the schema's columns, in its types, as values."""
         if not count:
             return BytesColumn(pa.array([], pa.binary()))
+        if self._rows is not None and count <= FEW:
+            values = self._rows.write(columns, count, b"\0" + self._id)
+            if values is not None:
+                return BytesColumn(values)
         bad = BadRows()
         nodes = self.schema.nodes.values()
         arrays = [
@@ -55,9 +61,7 @@ class Writer:
         zeros = pa.Array.from_buffers(
             pa.bool_(), count, [None, pa.py_buffer(bytes((count + 7) // 8))]
         )
-        ids = pa.Array.from_buffers(
-            pa.float32(), count, [None, pa.py_buffer(self._id.to_bytes(4, "big") * count)]
-        )
+        ids = pa.Array.from_buffers(pa.float32(), count, [None, pa.py_buffer(self._id * count)])
         batch = pa.RecordBatch.from_arrays([zeros, ids, *arrays], names=self._names)
         parts = pyruhvro.serialize_record_batch(batch, self._avro, 1)
         return BytesColumn(parts[0] if len(parts) == 1 else pa.concat_arrays(parts))
