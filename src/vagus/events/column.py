@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import polars as pl
@@ -113,6 +113,12 @@ class BytesColumn:
             else:
                 self._list = _objects(pa.chunked_array(self._arrays(), pa.binary()))
         return self._list
+
+    def few(self) -> list[bytes] | None:
+        """The list that the column was given, if it has few values and no nulls."""
+        if self._list is None or self._array is not None or not 0 < len(self._list) <= _FEW:
+            return None
+        return None if None in self._list else cast("list[bytes]", self._list)
 
     def pieces(self) -> Iterator[tuple[int, list[bytes | None]]]:
         """The column as lists, one after another, each with the place of its first value.

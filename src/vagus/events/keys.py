@@ -12,6 +12,7 @@ from vagus.errors import DeclarationError, EncodeError
 from vagus.events.column import BytesColumn, truths
 from vagus.events.decoded import BadValue
 from vagus.events.nodes import checked_text
+from vagus.events.rowwriter import FEW
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,6 +55,8 @@ class KeyCodec:
         keys = self._fit(series)
         if self.kind == "int":
             return _from_ints(keys)
+        if len(keys) <= FEW and self.kind != "bytes":
+            return BytesColumn([None if key is None else key.encode() for key in keys.to_list()])
         array = keys.to_arrow(compat_level=pl.CompatLevel.oldest())
         if isinstance(array, pa.ChunkedArray):
             array = array.combine_chunks()
