@@ -220,7 +220,7 @@ class Deciding:
             if stored is None:
                 return 0, self._of.decider.initial()
             cell = stored[0], self._of.form.load(stored[1], self._persons)
-            self._keep(key, cell)
+            self._keep({key: cell})
         return cell
 
     def _stored(self, key: Any) -> tuple[int, str] | None:
@@ -231,9 +231,9 @@ class Deciding:
             return row["version"], row["state"]
         return changed
 
-    def _keep(self, key: Any, cell: tuple[int, Any]) -> None:
-        self._live[key] = cell
-        if len(self._live) > _LIVE_STATES:
+    def _keep(self, cells: dict[Any, tuple[int, Any]]) -> None:
+        self._live.update(cells)
+        while len(self._live) > _LIVE_STATES:
             self._live.popitem(last=False)
 
     # What goes out
@@ -284,9 +284,9 @@ class Deciding:
     def _take_effect(
         self, turn: _Round, asked: list[_Asked], frame: pl.DataFrame, batch: Batch
     ) -> None:
-        for key, cell in turn.cells.items():
-            self._keep(key, cell)
-            self._texts[key] = cell[0], turn.texts[key]
+        self._keep(turn.cells)
+        texts = turn.texts
+        self._texts.update({key: (cell[0], texts[key]) for key, cell in turn.cells.items()})
         self._memory.add(turn.fresh)
         seqs = frame[SEQ].to_list()
         accepted = refused = 0
