@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import chain
+from array import array
+from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -114,11 +115,12 @@ class BytesColumn:
                 self._list = _objects(pa.chunked_array(self._arrays(), pa.binary()))
         return self._list
 
-    def few(self) -> list[bytes] | None:
-        """The list that the column was given, if it has few values and no nulls."""
-        if self._list is None or self._array is not None or not 0 < len(self._list) <= _FEW:
-            return None
-        return None if None in self._list else cast("list[bytes]", self._list)
+    def packed(self) -> tuple[array[int], bytes] | None:
+        """As an Arrow array has them, without one: where the values begin and end, and all of them.
+
+        None unless the column is held as a list of few values, none of them null.
+        """
+        return _packed(self._list) if self._list and self._array is None else None
 
     def pieces(self) -> Iterator[tuple[int, list[bytes | None]]]:
         """The column as lists, one after another, each with the place of its first value.
@@ -196,19 +198,27 @@ def _content_bytes(array: pa.BinaryArray) -> int:
     return int(ends[array.offset + len(array)] - ends[array.offset])
 
 
+def _packed(values: list[bytes | None]) -> tuple[array[int], bytes] | None:
+    if len(values) > _FEW or None in values:
+        return None
+    whole = cast("list[bytes]", values)
+    data = b"".join(whole)
+    if len(data) > _SMALL_BYTES:
+        return None
+    return array("i", accumulate(map(len, whole), initial=0)), data
+
+
 def _from_list(values: list[bytes | None]) -> pa.BinaryArray:
     # `pa.array` would import pandas, where it is installed, to see whether it was given a series.
-    if len(values) <= _FEW and None not in values:
-        ends = np.zeros(len(values) + 1, dtype=np.int32)
-        np.cumsum(np.fromiter(map(len, values), np.int32, len(values)), out=ends[1:])  # type: ignore[arg-type]
-        data = pa.py_buffer(b"".join(values))  # type: ignore[arg-type]
-        if data.size <= _SMALL_BYTES:
-            return pa.Array.from_buffers(pa.binary(), len(values), [None, pa.py_buffer(ends), data])
-    array = pl.Series(values, dtype=pl.Binary).to_arrow(compat_level=pl.CompatLevel.oldest())
+    packed = _packed(values)
+    if packed is not None:
+        buffers = [None, *map(pa.py_buffer, packed)]
+        return pa.Array.from_buffers(pa.binary(), len(values), buffers)
+    held = pl.Series(values, dtype=pl.Binary).to_arrow(compat_level=pl.CompatLevel.oldest())
     try:
-        return array.cast(pa.binary())
+        return held.cast(pa.binary())
     except pa.ArrowInvalid as error:
         raise EncodeError(
-            f"expected a column of less than 2 GiB, got {array.nbytes} bytes",
+            f"expected a column of less than 2 GiB, got {held.nbytes} bytes",
             hint="append in smaller batches",
         ) from error

@@ -114,7 +114,7 @@ class ServiceClient(Closing):
             ) from None
         finally:
             exchange.forget(parcel)
-        return self._outcome(answer, command_id, wait)
+        return self._outcome(answer, command_id)
 
     def call(
         self,
@@ -140,7 +140,7 @@ class ServiceClient(Closing):
             ) from None
         finally:
             exchange.forget(parcel)
-        return self._outcome(answer, command_id, wait)
+        return self._outcome(answer, command_id)
 
     def close(self) -> None:
         """Stop waiting for replies, and close the hub if it was opened here."""
@@ -201,9 +201,7 @@ class ServiceClient(Closing):
             self._writers[aggregate.name] = writer
         return writer
 
-    def _outcome(
-        self, answer: Accepted | str | bytes | None, command_id: str, wait: bool
-    ) -> Outcome:
-        if not wait or answer is None:
+    def _outcome(self, answer: Accepted | str | bytes | None, command_id: str) -> Outcome:
+        if answer is None:  # the sender wanted no reply
             return Outcome(self.service.name, command_id, "pending")
         return read_outcome(self.service.name, command_id, answer)
